@@ -1,0 +1,112 @@
+"""The artifact store: one interface over a local folder or an S3-compatible bucket.
+
+Keys are slash-separated paths. A job writes below `job_prefix(id, attempt)` only, so two attempts
+never touch each other's files; what is not named by a manifest is garbage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.store import LocalStore, ObjectStore, S3Store
+
+MANIFEST = "manifest.json"
+
+
+def job_prefix(job_id: str, attempt: int) -> str:
+    """Return the folder of one attempt's artifacts, with the trailing slash."""
+    return f"jobs/{job_id}/{attempt}/"
+
+
+def upload_key(upload_id: str) -> str:
+    """Return where an uploaded input is kept."""
+    return f"uploads/{upload_id}/source"
+
+
+class ArtifactStore:
+    """Named files under one URL.
+
+    Args:
+        url: `file:///folder` or `s3://bucket/prefix`; S3 endpoint, region and credentials come
+            from the standard `AWS_*` environment variables.
+
+    Raises:
+        ValueError: for any other scheme.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._store = _open_store(url)
+        #: a local store keeps no content type; the server knows it from the variant
+        self._keeps_attributes = not isinstance(self._store, LocalStore)
+
+    def put(self, key: str, data: bytes | Path, content_type: str) -> None:
+        """Write a whole file, atomically: readers see all of it or nothing."""
+        options: dict[str, Any] = {}
+        if self._keeps_attributes:
+            options["attributes"] = {"Content-Type": content_type}
+        obstore.put(self._store, key, data, **options)
+
+    def get(self, key: str) -> bytes:
+        """Read a whole file.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        return bytes(obstore.get(self._store, key).bytes())
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy a file to the local disk in chunks.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        with path.open("wb") as file:
+            for chunk in obstore.get(self._store, key):
+                file.write(chunk)
+
+    def stat(self, key: str) -> tuple[int, str]:
+        """Return size in bytes and entity tag (empty where the store has none).
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        meta = obstore.head(self._store, key)
+        return meta["size"], (meta["e_tag"] or "").strip('"')
+
+    def stream(self, key: str, start: int, end: int, chunk: int = 1 << 20) -> Iterator[bytes]:
+        """Yield bytes `start` to `end` (exclusive) in pieces of at most `chunk` bytes."""
+        for offset in range(start, end, chunk):
+            stop = min(offset + chunk, end)
+            yield bytes(obstore.get_range(self._store, key, start=offset, end=stop))
+
+    def list(self, prefix: str) -> list[str]:
+        """Return every key below a folder, sorted."""
+        pages = obstore.list(self._store, prefix)
+        return sorted(entry["path"] for page in pages for entry in page)
+
+    def delete_all(self, prefix: str) -> None:
+        """Delete every file below a folder; a folder that is not there is no error."""
+        keys = self.list(prefix)
+        if keys:
+            obstore.delete(self._store, keys)
+
+    def check(self) -> None:
+        """Prove that the store answers and takes writes.
+
+        Raises:
+            Exception: whatever the store answers when it does not.
+        """
+        self.put("health/probe", b"ok", "text/plain")
+
+
+def _open_store(url: str) -> ObjectStore:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return LocalStore(parts.path, mkdir=True, automatic_cleanup=True)
+    if parts.scheme == "s3":
+        return S3Store.from_url(url, client_options={"allow_http": True})
+    raise ValueError(f"storage_url {url!r}: the scheme must be file or s3")

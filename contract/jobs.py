@@ -1,0 +1,260 @@
+"""The job record and its transitions: the one truth about a job.
+
+Every transition is one Lua script that checks the record's state and changes it together with the
+event log. Writers that run a job name the `attempt` they claimed; a script that finds another
+attempt, or a job no longer in progress, changes nothing and says so. That check is the fence
+against zombies, the cancel, and the reason that nothing is overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+import redis
+from pydantic import TypeAdapter
+from redis.client import Pipeline
+
+from contract import transitions
+from contract.errors import ErrorInfo
+from contract.events import MAX_EVENTS, events_key
+from contract.queues import QUEUES, Kind, id_prefix
+from contract.requests import JobRequest, JobResult
+
+LIVE_KEY = "univigu:live"
+
+
+class Status(StrEnum):
+    """States of a job, in the words of the wire."""
+
+    #: recorded and waiting for a slot
+    QUEUED = "queued"
+    #: claimed by a slot
+    IN_PROGRESS = "in_progress"
+    #: result and artifacts are ready
+    COMPLETED = "completed"
+    #: ended with an error that the record names
+    FAILED = "failed"
+    #: ended because its owner asked for that
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a job in this state never changes again."""
+        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+class Progress(StrEnum):
+    """What a progress write was answered."""
+
+    ACCEPTED = "accepted"
+    #: the owner wants the job stopped; confirm with `JobStore.finish(..., CANCELLED)`
+    CANCEL_REQUESTED = "cancel_requested"
+    #: another attempt owns the job, or it has ended: let go and touch nothing
+    NOT_MINE = "not_mine"
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job as stored. Times are Unix seconds."""
+
+    id: str
+    kind: Kind
+    status: Status
+    request: str  # JSON of a contract.requests.JobRequest
+    created_at: float
+    attempt: int = 0
+    owner: str = ""
+    phase: str = ""
+    step: int = 0
+    of: int = 0
+    started_at: float | None = None
+    completed_at: float | None = None
+    cancel_requested_at: float | None = None
+    error: ErrorInfo | None = None
+    result: JobResult | None = None
+
+    def parsed_request(self) -> JobRequest:
+        """Return the validated request."""
+        return _REQUEST.validate_json(self.request)
+
+
+_REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
+_NUMBERS = {"attempt": int, "step": int, "of": int} | dict.fromkeys(
+    ("created_at", "started_at", "completed_at", "cancel_requested_at"), float
+)
+_FIELDS = {field.name for field in fields(JobRecord)}
+
+
+def new_job_id(kind: Kind) -> str:
+    """Return a fresh random id, e.g. `video_3f...`."""
+    return id_prefix(kind) + secrets.token_hex(12)
+
+
+def record_key(job_id: str) -> str:
+    """Return the Redis key of a job's record."""
+    return f"univigu:job:{job_id}"
+
+
+def index_key(kind: Kind) -> str:
+    """Return the Redis key of the sorted set of jobs of a kind, by creation time."""
+    return f"univigu:jobs:{kind}"
+
+
+class JobStore:
+    """Reads and changes job records.
+
+    Args:
+        connection: Redis with bytes responses (`decode_responses=False`).
+    """
+
+    def __init__(self, connection: redis.Redis) -> None:
+        self._redis = connection
+        register = connection.register_script
+        self._claim = register(transitions.CLAIM)
+        self._progress = register(transitions.PROGRESS)
+        self._release = register(transitions.RELEASE)
+        self._finish = register(transitions.FINISH)
+        self._cancel = register(transitions.CANCEL)
+
+    def create(self, job_id: str, request: JobRequest, pipeline: Pipeline) -> None:
+        """Add a `queued` record to a pipeline, to be executed together with the enqueue."""
+        now = time.time()
+        record = {
+            "id": job_id,
+            "kind": request.kind,
+            "status": Status.QUEUED,
+            "request": request.model_dump_json(),
+            "created_at": now,
+        }
+        pipeline.hset(record_key(job_id), mapping=record)  # type: ignore[arg-type]
+        pipeline.sadd(LIVE_KEY, job_id)
+        pipeline.zadd(index_key(request.kind), {job_id: now})
+        pipeline.xadd(events_key(job_id), {"type": "queued", "data": "{}"}, maxlen=MAX_EVENTS)
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """Return a record, or None if there is no such job."""
+        values: Any = self._redis.hgetall(record_key(job_id))
+        return _parse(values) if values else None
+
+    def get_many(self, job_ids: list[str]) -> list[JobRecord]:
+        """Return the records that exist, in the order asked."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                pipeline.hgetall(record_key(job_id))
+            return [_parse(values) for values in pipeline.execute() if values]
+
+    def list_ids(self, kind: Kind, limit: int, after: str | None, newest_first: bool) -> list[str]:
+        """Return up to `limit` ids of a kind by creation time, starting behind the id `after`."""
+        key = index_key(kind)
+        start = 0
+        if after is not None:
+            rank: Any = (self._redis.zrevrank if newest_first else self._redis.zrank)(key, after)
+            if rank is None:
+                return []
+            start = rank + 1
+        ids: Any = self._redis.zrange(key, start, start + limit - 1, desc=newest_first)
+        return [job_id.decode() for job_id in ids]
+
+    def live_ids(self) -> set[str]:
+        """Return the ids of all jobs that have not ended."""
+        members: Any = self._redis.smembers(LIVE_KEY)
+        return {job_id.decode() for job_id in members}
+
+    def claim(self, job_id: str, owner: str) -> int:
+        """Take a job for a new attempt.
+
+        Returns:
+            The attempt number, the token for every later write; 0 if the job has ended, was
+            cancelled or is gone: a void ticket.
+        """
+        return int(self._run(self._claim, job_id, owner, time.time()))
+
+    def progress(self, job_id: str, attempt: int, phase: str, step: int, of: int) -> Progress:
+        """Record one step, if the attempt still owns the job."""
+        return self.report(
+            job_id, attempt, "progress", {"phase": phase, "step": step, "of": of}
+        )
+
+    def report(self, job_id: str, attempt: int, event: str, data: dict[str, Any]) -> Progress:
+        """Append an event, if the attempt still owns the job.
+
+        `phase`, `step` and `of` in `data` also become the record's. With event "" this is a pure
+        check of ownership and cancel, and appends nothing.
+        """
+        shown = [data.get(name, "") for name in ("phase", "step", "of")]
+        answer = self._run(self._progress, job_id, attempt, event, json.dumps(data), *shown)
+        return Progress(answer.decode())
+
+    def release(self, job_id: str, attempt: int) -> bool:
+        """Put a job back to `queued`, for another attempt; False if it was not ours."""
+        return bool(self._run(self._release, job_id, attempt))
+
+    def finish(
+        self,
+        job_id: str,
+        attempt: int,
+        status: Status,
+        *,
+        result: JobResult | None = None,
+        error: ErrorInfo | None = None,
+    ) -> bool:
+        """End a job; False if it was not ours. Repeating an accepted finish answers True."""
+        assert status.is_terminal
+        return bool(
+            self._run(
+                self._finish,
+                job_id,
+                attempt,
+                status,
+                time.time(),
+                result.model_dump_json() if result else "",
+                error.model_dump_json() if error else "",
+            )
+        )
+
+    def cancel(self, job_id: str) -> Status | None:
+        """Ask for a job to stop.
+
+        Returns:
+            `cancelled` if it was queued, `in_progress` if its slot has to confirm, the final
+            state if it has ended, None if there is no such job.
+        """
+        answer = self._run(self._cancel, job_id, time.time())
+        return Status(answer.decode()) if answer else None
+
+    def delete(self, job_id: str) -> None:
+        """Forget an ended job: record, event log and index entry."""
+        with self._redis.pipeline() as pipeline:
+            pipeline.delete(record_key(job_id), events_key(job_id))
+            pipeline.srem(LIVE_KEY, job_id)
+            for kind in QUEUES:
+                pipeline.zrem(index_key(kind), job_id)
+            pipeline.execute()
+
+    def _run(self, script: Any, job_id: str, *args: Any) -> Any:
+        keys = [record_key(job_id), events_key(job_id), LIVE_KEY]
+        return script(keys=keys, args=[job_id, MAX_EVENTS, *args])
+
+
+def _parse(values: dict[bytes, bytes]) -> JobRecord:
+    record: dict[str, Any] = {}
+    for key, value in values.items():
+        name, text = key.decode(), value.decode()
+        if name not in _FIELDS or text == "":
+            continue
+        if name in _NUMBERS:
+            record[name] = _NUMBERS[name](text)
+        elif name == "status":
+            record[name] = Status(text)
+        elif name == "error":
+            record[name] = ErrorInfo.model_validate_json(text)
+        elif name == "result":
+            record[name] = JobResult.model_validate_json(text)
+        else:
+            record[name] = text
+    return JobRecord(**record)

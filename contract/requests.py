@@ -1,0 +1,87 @@
+"""What a job asks for and what it yields, exactly as stored in its record.
+
+The HTTP models, with their aliases and defaults, live in `server`; these are what is left after
+every default has been filled in, so that a job means the same whenever it runs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_SEED = 2**63 - 1
+#: the longest prompt or instruction accepted over HTTP; the encoder's token limit is lower
+MAX_PROMPT_CHARACTERS = 32_000
+
+Mode = Literal["joint", "text_to_video", "video_only"]
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class GenerateRequest(_Stored):
+    """Make a video, and in `joint` mode its caption, from a prompt."""
+
+    kind: Literal["generate"] = "generate"
+    prompt: str = Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS)
+    mode: Mode = "joint"
+    seed: int = Field(ge=0, le=MAX_SEED)
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    num_frames: int = Field(gt=0)
+    fps: int = Field(gt=0)
+    num_inference_steps: int = Field(gt=0)
+    guidance_scale: float = Field(ge=0)
+
+
+class UnderstandRequest(_Stored):
+    """Caption a stored video, or answer `instruction` about it."""
+
+    kind: Literal["understand"] = "understand"
+    #: artifact key of the input video
+    source: str
+    instruction: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
+    seed: int = Field(ge=0, le=MAX_SEED)
+    num_inference_steps: int = Field(gt=0)
+
+
+JobRequest = Annotated[GenerateRequest | UnderstandRequest, Field(discriminator="kind")]
+
+
+class JobResult(_Stored):
+    """What a completed job has made; also the content of its manifest."""
+
+    #: caption, or answer to the instruction; None where the mode makes no text
+    text: str | None = None
+    #: variant name to artifact key, e.g. {"video": "jobs/video_x/1/video.mp4"}
+    artifacts: dict[str, str] = Field(default_factory=dict)
+    seed: int
+    #: seconds per stage, e.g. {"denoise": 1.2, "decode": 0.3}
+    stage_durations: dict[str, float] = Field(default_factory=dict)
+    peak_memory_mb: float | None = None
+    #: jobs that shared a batch with this one, itself included
+    batched: int = 1
+    #: facts the client should know, e.g. that a short clip repeated its last frame
+    notes: list[str] = Field(default_factory=list)
+
+
+class Capabilities(_Stored):
+    """What the loaded checkpoint can do; published by the engine once it is warm."""
+
+    #: name and content hash of the checkpoint
+    checkpoint: str
+    #: allowed (height, width)
+    sizes: list[tuple[int, int]] = Field(min_length=1)
+    max_num_frames: int
+    default_num_frames: int
+    fps: int
+    default_num_inference_steps: int
+    default_understand_steps: int
+    max_num_inference_steps: int
+    default_guidance_scale: float
+    #: pixel frames per latent frame: num_frames is this times k, plus 1
+    temporal_compression: int
+    #: tokens of the longest prompt or instruction
+    max_prompt_tokens: int

@@ -1,0 +1,100 @@
+"""The Lua scripts behind `contract.jobs`: each checks the record's state and changes it.
+
+KEYS: record, event log, set of live jobs. ARGV: job id, longest event log, then what each script
+names. Each keeps its log entry and its state change in one atomic step.
+"""
+
+_LOG = """
+local function log(type, data)
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'type', type, 'data', data)
+end
+local function owned(attempt)
+  local now = redis.call('HMGET', KEYS[1], 'attempt', 'status')
+  return now[1] == attempt and now[2] == 'in_progress'
+end
+local function finish(status, at)
+  redis.call('HSET', KEYS[1], 'status', status, 'completed_at', at)
+  redis.call('SREM', KEYS[3], ARGV[1])
+end
+"""
+
+#: owner, now -> attempt | 0
+CLAIM = (
+    _LOG
+    + """
+local status = redis.call('HGET', KEYS[1], 'status')
+if status ~= 'queued' and status ~= 'in_progress' then return 0 end
+if redis.call('HEXISTS', KEYS[1], 'cancel_requested_at') == 1 then
+  finish('cancelled', ARGV[4])
+  log('cancelled', '{}')
+  return 0
+end
+local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
+redis.call('HSETNX', KEYS[1], 'started_at', ARGV[4])
+redis.call('HSET', KEYS[1], 'status', 'in_progress', 'owner', ARGV[3], 'phase', '', 'step', 0,
+  'of', 0)
+log('started', cjson.encode({attempt = attempt}))
+return attempt
+"""
+)
+
+#: attempt, event, data, phase, step, of -> accepted | cancel_requested | not_mine
+PROGRESS = (
+    _LOG
+    + """
+if not owned(ARGV[3]) then return 'not_mine' end
+if redis.call('HEXISTS', KEYS[1], 'cancel_requested_at') == 1 then return 'cancel_requested' end
+if ARGV[6] ~= '' then
+  redis.call('HSET', KEYS[1], 'phase', ARGV[6], 'step', ARGV[7], 'of', ARGV[8])
+end
+if ARGV[4] ~= '' then log(ARGV[4], ARGV[5]) end
+return 'accepted'
+"""
+)
+
+#: attempt -> 1 | 0
+RELEASE = (
+    _LOG
+    + """
+if not owned(ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], 'status', 'queued', 'owner', '')
+log('queued', cjson.encode({attempt = tonumber(ARGV[3])}))
+return 1
+"""
+)
+
+#: attempt, status, now, result, error -> 1 | 0; a repeated accepted call answers 1
+FINISH = (
+    _LOG
+    + """
+local now = redis.call('HMGET', KEYS[1], 'attempt', 'status')
+if now[1] == ARGV[3] and now[2] == ARGV[4] then return 1 end
+if not owned(ARGV[3]) then return 0 end
+finish(ARGV[4], ARGV[5])
+redis.call('HSET', KEYS[1], 'result', ARGV[6], 'error', ARGV[7])
+local data = ARGV[7]
+if data == '' then data = '{}' end
+log(ARGV[4], data)
+return 1
+"""
+)
+
+#: now -> status after the call | nil
+CANCEL = (
+    _LOG
+    + """
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status then return nil end
+if status == 'queued' then
+  finish('cancelled', ARGV[3])
+  log('cancelled', '{}')
+  return 'cancelled'
+end
+if status == 'in_progress' then
+  if redis.call('HSETNX', KEYS[1], 'cancel_requested_at', ARGV[3]) == 1 then
+    log('cancel_requested', '{}')
+  end
+end
+return status
+"""
+)
