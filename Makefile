@@ -6,7 +6,7 @@ CHECKPOINT ?= model/checkpoints/demo
 STAGE ?= demo
 CONFIG ?=
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 INSTALLED := $(VENV)/installed-run
 INSTALLED_DEV := $(VENV)/installed-dev
 
