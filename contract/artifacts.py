@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import obstore
@@ -43,7 +43,7 @@ class ArtifactStore:
         #: a local store keeps no content type; the server knows it from the variant
         self._keeps_attributes = not isinstance(self._store, LocalStore)
 
-    def put(self, key: str, data: bytes | Path, content_type: str) -> None:
+    def put(self, key: str, data: bytes | Path | IO[bytes], content_type: str) -> None:
         """Write a whole file, atomically: readers see all of it or nothing."""
         options: dict[str, Any] = {}
         if self._keeps_attributes:

@@ -1,0 +1,60 @@
+"""The FastAPI application: routes, error answers and the connections behind them.
+
+It holds no state of its own; any replica answers for any job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from server.auth import require_key
+from server.error_handlers import install_error_handlers
+from server.errors import ErrorBody
+from server.middleware import BodyLimit, RequestBoundary
+from server.routes import captions, health, models, videos
+from server.services import Services
+from server.settings import ServerSettings
+
+_DESCRIPTION = """
+A prompt becomes a video and its caption; a video becomes a caption.
+
+Jobs are asynchronous: create one, then poll it or follow its events. Errors are
+`{"error": {"message", "type", "param", "code"}}`; what a client can fix is answered with 400.
+"""
+
+
+def create_app(settings: ServerSettings) -> FastAPI:
+    """Build the application.
+
+    Raises:
+        ValueError: if the settings name no Redis, or a storage URL that is not understood.
+    """
+    services = Services.connect(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        services.close()
+
+    app = FastAPI(
+        title="Uni-ViGU",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        # "default" stands for every error; without it 422 would be announced, which is never sent
+        responses={"default": {"model": ErrorBody, "description": "The error envelope"}},
+    )
+    app.state.services = services
+    install_error_handlers(app)
+    # the last one added is the outermost
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
+    app.add_middleware(RequestBoundary)
+    app.include_router(health.router)
+    v1 = APIRouter(prefix="/v1", dependencies=[Depends(require_key)])
+    for router in (models.router, videos.router, captions.router):
+        v1.include_router(router)
+    app.include_router(v1)
+    return app

@@ -1,0 +1,39 @@
+"""Who may call: a configured key as bearer token, or anybody where no key is configured."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from server.errors import Unauthorized
+from server.services import InjectedServices
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="One of the server's API keys; not asked for where none is configured.",
+)
+
+
+def require_key(
+    services: InjectedServices,
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> None:
+    """Let a request pass if it carries a configured key.
+
+    Raises:
+        Unauthorized: if keys are configured and the request has none of them.
+    """
+    keys = services.settings.api_keys
+    if not keys:
+        return
+    token = given.credentials.encode() if given else b""
+    # every key is compared, so that the time taken says nothing about which one is close
+    matches = [hmac.compare_digest(token, key.get_secret_value().encode()) for key in keys]
+    if not any(matches):
+        problem = "this API key is not known" if given else "no API key was given"
+        raise Unauthorized(
+            f"{problem}; send `Authorization: Bearer KEY`", headers={"www-authenticate": "Bearer"}
+        )

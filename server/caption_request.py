@@ -1,0 +1,49 @@
+"""What `POST /v1/captions` takes, and how it becomes a job."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.requests import Capabilities, UnderstandRequest
+from server.fields import Seed, Text, check_model, check_steps, pick_seed
+
+
+class CaptionCreate(BaseModel):
+    """The fields beside the uploaded file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    video_id: str | None = Field(
+        default=None, description="A completed video job to caption, instead of an upload"
+    )
+    model: str | None = Field(default=None, description="`univigu`, or the checkpoint's own name")
+    instruction: Text | None = Field(
+        default=None, description="What to tell about the video; else it is captioned"
+    )
+    seed: Seed | None = Field(default=None, description="Same seed, same text; else random")
+    num_inference_steps: int | None = Field(default=None, gt=0, description="Denoising steps")
+    user: str | None = Field(default=None, description="The caller's own end user; not used")
+
+
+def understand_request(
+    body: CaptionCreate, source: str, capabilities: Capabilities
+) -> UnderstandRequest:
+    """Fill in the checkpoint's defaults and hold the request against its limits.
+
+    Args:
+        body: the checked fields.
+        source: artifact key of the video.
+        capabilities: what the checkpoint can do.
+
+    Raises:
+        InvalidRequest: naming the field, the value and what is allowed.
+    """
+    check_model(body.model, capabilities)
+    return UnderstandRequest(
+        source=source,
+        instruction=body.instruction,
+        seed=pick_seed(body.seed),
+        num_inference_steps=check_steps(
+            body.num_inference_steps, capabilities.default_understand_steps, capabilities
+        ),
+    )

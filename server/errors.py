@@ -1,0 +1,145 @@
+"""What the server refuses or cannot do, and how that looks on the wire.
+
+ServerError             status, code, param: rendered as the OpenAI error envelope
+  InvalidRequest  400   the client can fix it; `param` names the field
+  Unauthorized    401
+  NotFound        404
+  BodyTooLarge    413
+  RangeError      416
+  Unavailable     503   try again later; carries Retry-After
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong; all four keys are always there."""
+
+    message: str = Field(description="Sentence that names the field, the value and what is allowed")
+    type: str = Field(description="`invalid_request_error`, `authentication_error`, `server_error`")
+    param: str | None = Field(description="The request field at fault, if it is one field")
+    code: str = Field(description="Stable word for programs")
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer with a status of 400 and above."""
+
+    error: ErrorDetail
+
+
+class ServerError(Exception):
+    """An answer with an error status."""
+
+    status = 500
+    code = "internal_error"
+    type = "server_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code or self.code
+        self.headers = dict(headers or {})
+
+
+class InvalidRequest(ServerError):
+    """The request cannot be carried out as it is."""
+
+    status = 400
+    code = "invalid_value"
+    type = "invalid_request_error"
+
+
+class Unauthorized(ServerError):
+    """No API key, or one that is not configured."""
+
+    status = 401
+    code = "invalid_api_key"
+    type = "authentication_error"
+
+
+class NotFound(ServerError):
+    """There is no such thing; asking again will not help."""
+
+    status = 404
+    code = "not_found"
+    type = "invalid_request_error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message, code=code, headers={"x-should-retry": "false"})
+
+
+class BodyTooLarge(ServerError):
+    """The request body is over the limit."""
+
+    status = 413
+    code = "request_too_large"
+    type = "invalid_request_error"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the request body is over the limit of {limit} bytes")
+
+
+class RangeError(ServerError):
+    """The range asked for lies outside the file."""
+
+    status = 416
+    code = "range_not_satisfiable"
+    type = "invalid_request_error"
+
+    def __init__(self, value: str, size: int) -> None:
+        super().__init__(
+            f"Range {value!r} lies outside the {size} bytes of this file",
+            param="Range",
+            headers={"content-range": f"bytes */{size}"},
+        )
+
+
+class Unavailable(ServerError):
+    """Something behind the server is missing right now."""
+
+    status = 503
+    code = "unavailable"
+
+    def __init__(self, message: str, *, code: str, retry_after: int = 2) -> None:
+        super().__init__(message, code=code, headers={"retry-after": str(retry_after)})
+
+
+def error_response(error: ServerError) -> JSONResponse:
+    """Render an error as the envelope."""
+    detail = ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
+    body: dict[str, Any] = ErrorBody(error=detail).model_dump()
+    return JSONResponse(body, status_code=error.status, headers=error.headers)
+
+
+def first_error(errors: Any) -> InvalidRequest:
+    """Put the first of pydantic's findings in words: field, what is allowed, value."""
+    error = errors[0]
+    field = ".".join(str(part) for part in error["loc"]) or None
+    if error["type"] == "missing":
+        return InvalidRequest(
+            f"{field} is required", param=field, code="missing_required_parameter"
+        )
+    if error["type"] == "extra_forbidden":
+        return InvalidRequest(f"unknown field {field}", param=field, code="unknown_parameter")
+    allowed = error["msg"].removeprefix("Value error, ")
+    return InvalidRequest(f"{field}: {allowed}, got {shown(error['input'])}", param=field)
+
+
+def shown(value: object) -> str:
+    """Return a value as it may stand in a message: short, on one line."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,94 @@
+"""What can be done with a job of either kind: find, list, cancel, delete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Depends, Query
+
+from contract.jobs import JobRecord, Status
+from contract.queues import Kind
+from server.errors import InvalidRequest, NotFound
+from server.services import Services
+from server.wire import Item, Page, View
+
+NAMES: dict[Kind, str] = {"generate": "video", "understand": "caption"}
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Which page of a list."""
+
+    after: Annotated[str | None, Query(description="Start behind this id")] = None
+    limit: Annotated[int, Query(ge=0, le=100, description="Jobs per page")] = 20
+    order: Annotated[Literal["asc", "desc"], Query(description="By creation time")] = "desc"
+
+
+InjectedPaging = Annotated[Paging, Depends()]
+
+
+def find(services: Services, kind: Kind, job_id: str) -> JobRecord:
+    """Return a job.
+
+    Raises:
+        NotFound: if there is none, or it is of the other kind.
+    """
+    record = services.jobs.get(job_id)
+    if record is None or record.kind != kind:
+        raise NotFound(f"{NAMES[kind]} {job_id!r} does not exist")
+    return record
+
+
+def list_page(services: Services, kind: Kind, paging: Paging, view: View[Item]) -> Page[Item]:
+    """Return one page of a kind's jobs.
+
+    Raises:
+        InvalidRequest: if `after` names no such job.
+    """
+    if paging.after is not None:
+        record = services.jobs.get(paging.after)
+        if record is None or record.kind != kind:
+            raise InvalidRequest(
+                f"after {paging.after!r} is not an existing {NAMES[kind]}", param="after"
+            )
+    newest_first = paging.order == "desc"
+    ids = services.jobs.list_ids(kind, paging.limit + 1, paging.after, newest_first)
+    records = services.jobs.get_many(ids[: paging.limit])
+    data = [view(record, services.settings.retention_days) for record in records]
+    return Page(
+        data=data,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+        has_more=len(ids) > paging.limit,
+    )
+
+
+def delete(services: Services, record: JobRecord, uploads: str | None = None) -> None:
+    """Stop a job if it runs, and forget it with its files.
+
+    The slot of a running job finds no record at its next step and lets go.
+    """
+    services.jobs.cancel(record.id)
+    services.artifacts.delete_all(f"jobs/{record.id}/")
+    if uploads is not None:
+        services.artifacts.delete_all(uploads)
+    services.jobs.delete(record.id)
+
+
+def check_completed(record: JobRecord) -> None:
+    """Refuse to hand out what is not there yet, or never will be.
+
+    Raises:
+        NotFound: if the job has not completed.
+    """
+    if record.status is not Status.COMPLETED:
+        why = f": {record.error.message}" if record.error else ""
+        raise NotFound(
+            f"{record.id} is {record.status}{why}", code=f"{NAMES[record.kind]}_not_ready"
+        )
+
+
+def poll_headers(record: JobRecord) -> dict[str, str]:
+    """Return the header by which clients pace their polling."""
+    return {} if record.status.is_terminal else {"openai-poll-after-ms": "500"}

@@ -1,0 +1,68 @@
+"""The rq client: the record and its ticket are written together, and rq's words stay here."""
+
+from __future__ import annotations
+
+import redis
+from rq import Queue, Retry
+from rq.serializers import JSONSerializer
+
+from contract.jobs import JobStore
+from contract.queues import (
+    JOB_FUNCTION,
+    JOB_TIMEOUT_SECONDS,
+    MAX_RETRIES,
+    QUEUES,
+    RQ_RESULT_TTL_SECONDS,
+    Kind,
+)
+from contract.requests import JobRequest
+from server.errors import Unavailable
+
+
+class JobQueue:
+    """Hands jobs to the workers.
+
+    Args:
+        connection: Redis with bytes responses.
+        jobs: where records are kept.
+        max_queued: tickets that may wait per queue.
+    """
+
+    def __init__(self, connection: redis.Redis, jobs: JobStore, max_queued: int) -> None:
+        self._redis = connection
+        self._jobs = jobs
+        self._max_queued = max_queued
+        self._queues = {
+            kind: Queue(kind, connection=connection, serializer=JSONSerializer) for kind in QUEUES
+        }
+
+    def check_room(self, kind: Kind) -> None:
+        """Refuse work while too much is waiting.
+
+        Raises:
+            Unavailable: if the queue is full.
+        """
+        waiting = self._queues[kind].count
+        if waiting >= self._max_queued:
+            raise Unavailable(
+                f"{waiting} jobs are waiting, the limit is {self._max_queued}",
+                code="queue_full",
+                retry_after=10,
+            )
+
+    def submit(self, job_id: str, request: JobRequest) -> None:
+        """Record a job and enqueue its id, in one transaction."""
+        with self._redis.pipeline() as pipeline:
+            # rq starts the transaction itself, so its commands have to come first
+            self._queues[request.kind].enqueue_call(
+                JOB_FUNCTION,
+                args=(job_id,),
+                job_id=job_id,
+                timeout=JOB_TIMEOUT_SECONDS,
+                result_ttl=RQ_RESULT_TTL_SECONDS,
+                failure_ttl=RQ_RESULT_TTL_SECONDS,
+                retry=Retry(max=MAX_RETRIES),
+                pipeline=pipeline,
+            )
+            self._jobs.create(job_id, request, pipeline)
+            pipeline.execute()

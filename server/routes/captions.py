@@ -1,0 +1,109 @@
+"""`/v1/captions`: a video becomes its caption, or the answer to a question about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from contract.artifacts import upload_key
+from contract.jobs import JobRecord, new_job_id
+from server import jobs
+from server.bodies import InjectedBody
+from server.caption_request import CaptionCreate, understand_request
+from server.content import content_response, rendered
+from server.dialect import validated
+from server.events import LastEventId, follow
+from server.openapi import body_schema
+from server.services import InjectedServices, Services
+from server.sources import check_upload, video_source
+from server.wire import Caption, Deleted, Page, caption_view
+
+router = APIRouter(prefix="/captions", tags=["captions"])
+
+Format = Literal["txt", "json"]
+
+
+def _find(services: InjectedServices, caption_id: str) -> JobRecord:
+    return jobs.find(services, "understand", caption_id)
+
+
+Found = Annotated[JobRecord, Depends(_find)]
+
+
+@router.post("", openapi_extra=body_schema(CaptionCreate, file="video"))
+def create_caption(services: InjectedServices, body: InjectedBody, response: Response) -> Caption:
+    """Start a caption job for an uploaded `video`, or for the `video_id` of a completed job."""
+    upload = body.files.pop("video", None)
+    fields = validated(CaptionCreate, body)
+    check_upload(upload, fields.video_id)
+    job_id = new_job_id("understand")
+    source = video_source(services, fields.video_id) if fields.video_id else upload_key(job_id)
+    request = understand_request(fields, source, services.capabilities())
+    services.queue.check_room("understand")
+    if upload is not None:
+        services.artifacts.put(source, upload.file, "application/octet-stream")
+    services.queue.submit(job_id, request)
+    return _show(services, jobs.find(services, "understand", job_id), response)
+
+
+@router.get("")
+def list_captions(services: InjectedServices, paging: jobs.InjectedPaging) -> Page[Caption]:
+    """List caption jobs."""
+    return jobs.list_page(services, "understand", paging, caption_view)
+
+
+@router.get("/{caption_id}")
+def retrieve_caption(services: InjectedServices, record: Found, response: Response) -> Caption:
+    """Return a caption job; also one that failed is answered with 200."""
+    return _show(services, record, response)
+
+
+@router.delete("/{caption_id}")
+def delete_caption(services: InjectedServices, record: Found) -> Deleted:
+    """Delete a caption job and its upload; a job that is not done is stopped first."""
+    jobs.delete(services, record, uploads=upload_key(record.id).rpartition("/")[0])
+    return Deleted(id=record.id, object="caption.deleted")
+
+
+@router.post("/{caption_id}/cancel")
+def cancel_caption(services: InjectedServices, record: Found, response: Response) -> Caption:
+    """Stop a caption job. It is `cancelled` once the worker has let go; an ended job stays."""
+    services.jobs.cancel(record.id)
+    return _show(services, jobs.find(services, "understand", record.id), response)
+
+
+@router.get("/{caption_id}/events", response_class=EventSourceResponse)
+async def caption_events(
+    services: InjectedServices, record: Found, last_event_id: LastEventId = "0"
+) -> AsyncIterator[ServerSentEvent]:
+    """Follow a caption job: its past events, then each new one, until it has ended."""
+    async for event in follow(services, record.id, last_event_id):
+        yield event
+
+
+@router.head("/{caption_id}/content", include_in_schema=False)
+@router.get("/{caption_id}/content", response_class=Response)
+def caption_content(
+    request: Request,
+    services: InjectedServices,
+    record: Found,
+    format: Annotated[Format, Query(description="Plain text, or the Caption object")] = "txt",
+) -> Response:
+    """Return the text alone."""
+    jobs.check_completed(record)
+    caption = caption_view(record, services.settings.retention_days)
+    if format == "txt":
+        data, media_type = f"{caption.text}\n".encode(), "text/plain; charset=utf-8"
+    else:
+        facts = caption.model_dump(include={"id", "text", "instruction", "model", "seed"})
+        data, media_type = json.dumps(facts, ensure_ascii=False).encode(), "application/json"
+    return content_response(rendered(data, f"{record.id}.{format}", media_type), request)
+
+
+def _show(services: Services, record: JobRecord, response: Response) -> Caption:
+    response.headers.update(jobs.poll_headers(record))
+    return caption_view(record, services.settings.retention_days)

@@ -1,0 +1,79 @@
+"""What handlers are given: the connections of this process, opened once and closed at shutdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import redis
+from fastapi import Depends, Request
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from contract.artifacts import ArtifactStore
+from contract.engine_status import read_capabilities
+from contract.jobs import JobStore
+from contract.requests import Capabilities
+from server.errors import Unavailable
+from server.queue import JobQueue
+from server.settings import ServerSettings
+
+
+@dataclass(frozen=True)
+class Services:
+    """The job store, the queue and the artifact store of one server process."""
+
+    settings: ServerSettings
+    redis: redis.Redis
+    jobs: JobStore
+    queue: JobQueue
+    artifacts: ArtifactStore
+
+    @classmethod
+    def connect(cls, settings: ServerSettings) -> Services:
+        """Open what the settings name; Redis itself is contacted by the first request.
+
+        Raises:
+            ValueError: if there is no Redis URL, or a URL cannot be understood.
+        """
+        if settings.redis_url is None:
+            raise ValueError(
+                "UNIVIGU_REDIS_URL is not set; only `univigu serve` brings its own Redis"
+            )
+        connection = redis.Redis.from_url(
+            settings.redis_url,
+            socket_connect_timeout=2,
+            socket_timeout=5,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+        )
+        jobs = JobStore(connection)
+        return cls(
+            settings=settings,
+            redis=connection,
+            jobs=jobs,
+            queue=JobQueue(connection, jobs, settings.max_queued_jobs),
+            artifacts=ArtifactStore(settings.artifacts_url),
+        )
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.redis.close()
+
+    def capabilities(self) -> Capabilities:
+        """Return what the loaded checkpoint can do.
+
+        Raises:
+            Unavailable: if no engine has been warm yet.
+        """
+        found = read_capabilities(self.redis)
+        if found is None:
+            raise Unavailable("the model is still loading", code="model_loading", retry_after=5)
+        return found
+
+
+def _of_app(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+InjectedServices = Annotated[Services, Depends(_of_app)]

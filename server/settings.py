@@ -1,0 +1,64 @@
+"""Settings of the HTTP process."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from contract.settings import SharedSettings
+
+
+class ServerSettings(SharedSettings):
+    """Where the server listens, who may call it and how much it takes.
+
+    Raises:
+        ValueError: if the host is reachable from outside and no API key is configured.
+    """
+
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on. Anything but loopback needs `API_KEYS`.",
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes a free one.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Keys that clients may send as `Authorization: Bearer KEY`, separated by "
+        "commas. Empty: no key is asked for, and the server listens on loopback only.",
+    )
+    max_upload_bytes: int = Field(
+        default=512 * 2**20, gt=0, description="Largest request body, uploaded video included."
+    )
+    max_queued_jobs: int = Field(
+        default=1000, gt=0, description="Jobs that may wait per queue before 503 `queue_full`."
+    )
+    graceful_shutdown_seconds: int = Field(
+        default=3, ge=0, description="Time that open responses get to end at shutdown."
+    )
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(key.strip() for key in value.split(",") if key.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _need_keys_outside(self) -> Self:
+        if not self.api_keys and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} can be reached from other machines, which needs at least one "
+                "key: set UNIVIGU_API_KEYS, or listen on 127.0.0.1"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

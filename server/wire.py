@@ -1,0 +1,175 @@
+"""The objects that clients read, and how they are made from a job record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from contract.errors import ErrorInfo
+from contract.jobs import JobRecord, Status
+from contract.requests import GenerateRequest, Mode, UnderstandRequest
+from server.fields import MODEL_ID
+
+SECONDS_PER_DAY = 86_400
+
+
+class Job(BaseModel):
+    """What videos and captions have in common."""
+
+    id: str
+    model: str = Field(description="Always `univigu`: the loaded checkpoint")
+    status: Status = Field(
+        description="`queued`, `in_progress`, then `completed`, `failed` or `cancelled`"
+    )
+    progress: int = Field(description="Percent of the current phase; 100 once completed")
+    phase: str | None = Field(description="What the worker is doing, e.g. `denoise`")
+    attempt: int = Field(description="How often a worker has started the job")
+    created_at: int = Field(description="Unix seconds, as all times here")
+    started_at: int | None
+    completed_at: int | None = Field(description="When the job ended, in whatever state")
+    expires_at: int | None = Field(description="When the job and its files are deleted")
+    cancel_requested_at: int | None
+    error: ErrorInfo | None = Field(description="Why the job failed: `code` and `message`")
+    seed: int = Field(description="The seed used, also where none was asked for")
+    num_inference_steps: int
+    stage_durations: dict[str, float] = Field(description="Seconds per stage")
+    peak_memory_mb: float | None
+    batched: int | None = Field(
+        description="Jobs that shared a batch with this one, itself included"
+    )
+    notes: list[str] = Field(description="What the worker had to say about input and result")
+    urls: dict[str, str] = Field(description="Where the event stream and each variant is")
+
+
+class Video(Job):
+    """A video job: the fields of the OpenAI Video object, and ours."""
+
+    object: Literal["video"] = "video"
+    prompt: str
+    size: str = Field(description="WIDTHxHEIGHT")
+    seconds: str = Field(description="The duration that asks for this `num_frames` at this `fps`")
+    remixed_from_video_id: str | None = None
+    caption: str | None = Field(description="The caption made together with the video")
+    mode: Mode
+    width: int
+    height: int
+    num_frames: int
+    fps: int
+    duration_s: float = Field(description="num_frames / fps")
+    guidance_scale: float
+
+
+class Caption(Job):
+    """A caption job."""
+
+    object: Literal["caption"] = "caption"
+    text: str | None = Field(description="The caption, or the answer to `instruction`")
+    instruction: str | None
+
+
+class Deleted(BaseModel):
+    """What is left of a deleted job."""
+
+    id: str
+    object: Literal["video.deleted", "caption.deleted"]
+    deleted: Literal[True] = True
+
+
+Item = TypeVar("Item", bound=Job)
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list; the next one starts `after` its `last_id`."""
+
+    object: Literal["list"] = "list"
+    data: Sequence[Item]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+View = Callable[[JobRecord, float], Item]
+
+
+def video_view(record: JobRecord, retention_days: float) -> Video:
+    """Return the Video object of a `generate` job."""
+    request = record.parsed_request()
+    assert isinstance(request, GenerateRequest)
+    text = record.result.text if record.result else None
+    files = record.result.artifacts if record.result else {}
+    variants = [name for name in ("video", "thumbnail") if name in files]
+    if text is not None:
+        variants += ["caption", "txt"]
+    return Video(
+        **_job_fields(record, request, retention_days),
+        urls=_urls(record, "/v1/videos", "variant", variants),
+        prompt=request.prompt,
+        size=f"{request.width}x{request.height}",
+        seconds=f"{(request.num_frames - 1) / request.fps:g}",
+        caption=text,
+        mode=request.mode,
+        width=request.width,
+        height=request.height,
+        num_frames=request.num_frames,
+        fps=request.fps,
+        duration_s=request.num_frames / request.fps,
+        guidance_scale=request.guidance_scale,
+    )
+
+
+def caption_view(record: JobRecord, retention_days: float) -> Caption:
+    """Return the Caption object of an `understand` job."""
+    request = record.parsed_request()
+    assert isinstance(request, UnderstandRequest)
+    text = record.result.text if record.result else None
+    return Caption(
+        **_job_fields(record, request, retention_days),
+        urls=_urls(record, "/v1/captions", "format", [] if text is None else ["txt", "json"]),
+        text=text,
+        instruction=request.instruction,
+    )
+
+
+def _job_fields(
+    record: JobRecord, request: GenerateRequest | UnderstandRequest, retention_days: float
+) -> dict[str, Any]:
+    result, ended = record.result, record.completed_at
+    return {
+        "id": record.id,
+        "model": MODEL_ID,
+        "status": record.status,
+        "progress": _percent(record),
+        "phase": record.phase or None,
+        "attempt": record.attempt,
+        "created_at": int(record.created_at),
+        "started_at": _seconds(record.started_at),
+        "completed_at": _seconds(ended),
+        "expires_at": _seconds(ended and ended + retention_days * SECONDS_PER_DAY),
+        "cancel_requested_at": _seconds(record.cancel_requested_at),
+        "error": record.error,
+        "seed": result.seed if result else request.seed,
+        "num_inference_steps": request.num_inference_steps,
+        "stage_durations": result.stage_durations if result else {},
+        "peak_memory_mb": result.peak_memory_mb if result else None,
+        "batched": result.batched if result else None,
+        "notes": result.notes if result else [],
+    }
+
+
+def _percent(record: JobRecord) -> int:
+    if record.status is Status.COMPLETED:
+        return 100
+    return min(99, 100 * record.step // record.of) if record.of else 0
+
+
+def _seconds(time: float | None) -> int | None:
+    return None if time is None else int(time)
+
+
+def _urls(record: JobRecord, base: str, parameter: str, names: list[str]) -> dict[str, str]:
+    own = f"{base}/{record.id}"
+    return {"events": f"{own}/events"} | {
+        name: f"{own}/content?{parameter}={name}" for name in names
+    }

@@ -1,0 +1,109 @@
+"""The HTTP process for tests: the real app on a real Redis and a local artifact store.
+
+What a worker would do is done by the tests themselves, through the job store that workers use.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import uvicorn
+from fastapi.testclient import TestClient
+
+from contract.artifacts import ArtifactStore, job_prefix
+from contract.engine_status import beat, publish_capabilities
+from contract.jobs import JobStore, Status
+from contract.requests import Capabilities, JobResult
+from server.app import create_app
+from server.settings import ServerSettings
+
+CAPABILITIES = Capabilities(
+    checkpoint="moving-shapes@0123abcd",
+    sizes=[(64, 96), (64, 64)],
+    max_num_frames=17,
+    default_num_frames=9,
+    fps=8,
+    default_num_inference_steps=20,
+    default_understand_steps=12,
+    max_num_inference_steps=100,
+    default_guidance_scale=4.5,
+    temporal_compression=4,
+    max_prompt_tokens=64,
+)
+
+
+class Worker:
+    """Moves jobs the way a slot does, with real records and real artifacts."""
+
+    def __init__(self, connection: redis.Redis, artifacts: ArtifactStore) -> None:
+        self.redis = connection
+        self.jobs = JobStore(connection)
+        self.artifacts = artifacts
+
+    def warm_up(self) -> None:
+        """Publish capabilities and say that the engine is warm."""
+        publish_capabilities(self.redis, CAPABILITIES)
+        beat(self.redis, "test-worker")
+
+    def start(self, job_id: str) -> int:
+        """Claim a job; returns the attempt."""
+        return self.jobs.claim(job_id, "test-worker")
+
+    def complete(
+        self, job_id: str, text: str | None = "a red circle moves left", **files: bytes
+    ) -> None:
+        """Claim a job and finish it with artifacts, e.g. `video=b"..."`."""
+        attempt = self.start(job_id)
+        suffixes = {"video": "mp4", "thumbnail": "jpg"}
+        keys = {name: f"{job_prefix(job_id, attempt)}{name}.{suffixes[name]}" for name in files}
+        for name, data in files.items():
+            self.artifacts.put(keys[name], data, "application/octet-stream")
+        request = self.jobs.get(job_id).parsed_request()
+        result = JobResult(text=text, artifacts=keys, seed=request.seed)
+        assert self.jobs.finish(job_id, attempt, Status.COMPLETED, result=result)
+
+
+@pytest.fixture
+def server_settings(redis_url: str, tmp_path: Path) -> ServerSettings:
+    """Settings of a server without keys, on an empty Redis and an empty folder."""
+    return ServerSettings(redis_url=redis_url, data_dir=tmp_path, port=0)
+
+
+@pytest.fixture
+def worker(server_settings: ServerSettings) -> Iterator[Worker]:
+    """A warm worker of that server."""
+    with redis.Redis.from_url(server_settings.redis_url) as connection:
+        stand_in = Worker(connection, ArtifactStore(server_settings.artifacts_url))
+        stand_in.warm_up()
+        yield stand_in
+
+
+@pytest.fixture
+def api(server_settings: ServerSettings) -> Iterator[TestClient]:
+    """A client of the app in this process."""
+    with TestClient(create_app(server_settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def live_url(server_settings: ServerSettings) -> Iterator[str]:
+    """Base URL of the app under a real uvicorn."""
+    app = create_app(server_settings)
+    config = uvicorn.Config(
+        app, port=0, log_config=None, loop="uvloop", http="httptools", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 20
+        while not server.started:
+            assert time.monotonic() < deadline, "uvicorn did not start"
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
