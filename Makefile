@@ -32,7 +32,7 @@ check: $(INSTALLED_DEV) ## lint, format, types, import rules
 	$(BIN)/lint-imports
 
 coverage: $(INSTALLED_DEV) redis-server ## the tests again, with the lines they leave out
-	$(BIN)/python -m pytest --cov $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov
 
 bench: $(INSTALLED) ## every ratio of benchmarks/, as a table and as JSON
 	$(BIN)/python -m benchmarks
@@ -51,7 +51,8 @@ clean: ## remove the environment, caches and results; never data/
 	rm -rf .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Some of the tests also run on a second server, Debian's Redis, where it is or can be installed.
+# Some tests also run on a second server, Debian's Redis, where it is or can be installed; RUNLEVEL
+# keeps the package from starting one of its own.
 redis-server:
 	@command -v redis-server >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null \
 	|| DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 timeout 120 \
