@@ -17,9 +17,14 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 MANIFEST = "manifest.json"
 
 
+def job_folder(job_id: str) -> str:
+    """Return the folder of all attempts' artifacts, with the trailing slash."""
+    return f"jobs/{job_id}/"
+
+
 def job_prefix(job_id: str, attempt: int) -> str:
     """Return the folder of one attempt's artifacts, with the trailing slash."""
-    return f"jobs/{job_id}/{attempt}/"
+    return f"{job_folder(job_id)}{attempt}/"
 
 
 def upload_key(upload_id: str) -> str:

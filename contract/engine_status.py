@@ -33,6 +33,11 @@ def beat(connection: redis.Redis, worker: str) -> None:
     connection.set(_BEATS + worker, 1, ex=BEAT_TTL_SECONDS)
 
 
+def retract(connection: redis.Redis, worker: str) -> None:
+    """Say at once that this worker's engine is not warm any more."""
+    connection.delete(_BEATS + worker)
+
+
 def warm_workers(connection: redis.Redis) -> int:
     """Return how many workers have a warm engine now."""
     return sum(1 for _ in connection.scan_iter(match=_BEATS + "*", count=100))

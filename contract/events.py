@@ -36,18 +36,14 @@ def read_events(
     """Return the events after a stream id, oldest first.
 
     Args:
-        connection: Redis, with or without decoded responses.
+        connection: Redis with bytes responses (`decode_responses=False`).
         job_id: whose log.
         after: the last id already seen; "0" replays from the beginning.
         block_ms: wait this long for a first new event; None does not wait.
     """
     answer: Any = connection.xread({events_key(job_id): after}, block=block_ms)
     return [
-        Event(_text(entry_id), _text(fields[b"type"]), json.loads(fields[b"data"]))
+        Event(entry_id.decode(), fields[b"type"].decode(), json.loads(fields[b"data"]))
         for _, entries in answer
         for entry_id, fields in entries
     ]
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

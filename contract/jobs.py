@@ -119,6 +119,7 @@ class JobStore:
         self._progress = register(transitions.PROGRESS)
         self._release = register(transitions.RELEASE)
         self._finish = register(transitions.FINISH)
+        self._abandon = register(transitions.ABANDON)
         self._cancel = register(transitions.CANCEL)
 
     def create(self, job_id: str, request: JobRequest, pipeline: Pipeline) -> None:
@@ -150,6 +151,8 @@ class JobStore:
 
     def list_ids(self, kind: Kind, limit: int, after: str | None, newest_first: bool) -> list[str]:
         """Return up to `limit` ids of a kind by creation time, starting behind the id `after`."""
+        if limit == 0:
+            return []  # Redis would read an end of -1 as the last job
         key = index_key(kind)
         start = 0
         if after is not None:
@@ -176,9 +179,7 @@ class JobStore:
 
     def progress(self, job_id: str, attempt: int, phase: str, step: int, of: int) -> Progress:
         """Record one step, if the attempt still owns the job."""
-        return self.report(
-            job_id, attempt, "progress", {"phase": phase, "step": step, "of": of}
-        )
+        return self.report(job_id, attempt, "progress", {"phase": phase, "step": step, "of": of})
 
     def report(self, job_id: str, attempt: int, event: str, data: dict[str, Any]) -> Progress:
         """Append an event, if the attempt still owns the job.
@@ -216,6 +217,17 @@ class JobStore:
                 error.model_dump_json() if error else "",
             )
         )
+
+    def abandon(self, job_id: str, attempt: int, error: ErrorInfo) -> bool:
+        """Fail a job that nobody will try again; False if it has ended or was claimed since.
+
+        Args:
+            job_id: which job.
+            attempt: its last attempt, as the caller read it; 0 if it was never claimed.
+            error: why.
+        """
+        fields = (attempt, time.time(), error.model_dump_json())
+        return bool(self._run(self._abandon, job_id, *fields))
 
     def cancel(self, job_id: str) -> Status | None:
         """Ask for a job to stop.

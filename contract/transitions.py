@@ -79,6 +79,20 @@ return 1
 """
 )
 
+#: attempt, now, error -> 1 | 0; for a job that no slot holds, queued or not
+ABANDON = (
+    _LOG
+    + """
+local now = redis.call('HMGET', KEYS[1], 'attempt', 'status')
+if (now[1] or '0') ~= ARGV[3] then return 0 end
+if now[2] ~= 'queued' and now[2] ~= 'in_progress' then return 0 end
+finish('failed', ARGV[4])
+redis.call('HSET', KEYS[1], 'error', ARGV[5])
+log('failed', ARGV[5])
+return 1
+"""
+)
+
 #: now -> status after the call | nil
 CANCEL = (
     _LOG

@@ -1,0 +1,89 @@
+"""The artifact store over a local folder."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from contract.artifacts import ArtifactStore, job_prefix, upload_key
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path.as_uri())
+
+
+def test_two_attempts_of_a_job_have_folders_of_their_own() -> None:
+    assert job_prefix("video_1", 1) != job_prefix("video_1", 2)
+    assert job_prefix("video_1", 1).endswith("/")
+
+
+def test_another_scheme_is_refused() -> None:
+    with pytest.raises(ValueError, match="'ftp://x/y': the scheme must be file or s3"):
+        ArtifactStore("ftp://x/y")
+
+
+def test_bytes_an_open_file_and_a_path_are_stored_alike(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "frames"
+    path.write_bytes(b"frames")
+    for key, data in {"a": b"frames", "b": io.BytesIO(b"frames"), "c": path}.items():
+        store.put(f"jobs/{key}", data, "video/mp4")
+        assert store.get(f"jobs/{key}") == b"frames"
+
+
+def test_a_missing_file_is_a_file_not_found_error(store: ArtifactStore, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        store.get("jobs/nothing")
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        store.stat("jobs/nothing")
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        store.download("jobs/nothing", tmp_path / "copy")
+
+
+def test_a_key_cannot_leave_the_folder(store: ArtifactStore) -> None:
+    with pytest.raises(ValueError, match=r"\.\."):
+        store.put("../outside", b"x", "text/plain")
+
+
+def test_the_entity_tag_changes_with_the_content(store: ArtifactStore) -> None:
+    store.put("jobs/a", b"one", "text/plain")
+    size, before = store.stat("jobs/a")
+    store.put("jobs/a", b"other", "text/plain")
+    assert size == 3
+    assert before
+    assert store.stat("jobs/a") != (5, before)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "pieces"),
+    [(0, 10, [b"0123", b"4567", b"89"]), (3, 7, [b"3456"]), (9, 10, [b"9"]), (5, 5, [])],
+)
+def test_a_part_is_streamed_in_pieces(
+    store: ArtifactStore, start: int, end: int, pieces: list[bytes]
+) -> None:
+    store.put("jobs/a", b"0123456789", "text/plain")
+    assert list(store.stream("jobs/a", start, end, chunk=4)) == pieces
+
+
+def test_deleting_a_folder_leaves_its_neighbours(store: ArtifactStore) -> None:
+    for key in ("jobs/a/1/video", "jobs/a/2/video", "jobs/ab/1/video"):
+        store.put(key, b"x", "video/mp4")
+    store.delete_all("jobs/a/")
+    assert store.list("jobs/") == ["jobs/ab/1/video"]
+
+
+def test_deleting_a_folder_that_is_not_there_is_no_error(store: ArtifactStore) -> None:
+    store.delete_all("jobs/never/")
+    assert store.list("jobs/never/") == []
+
+
+def test_a_download_equals_what_was_stored(store: ArtifactStore, tmp_path: Path) -> None:
+    store.put(upload_key("x"), b"y" * 100_000, "video/mp4")
+    store.download(upload_key("x"), tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"y" * 100_000
+
+
+def test_the_check_finds_a_folder_that_takes_writes(store: ArtifactStore) -> None:
+    store.check()
