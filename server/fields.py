@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -20,9 +20,14 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _decimal(value: Any) -> Any:
-    """Take a JSON number or its text, so that 0.7 means seven tenths and not a float near it."""
-    return Decimal(str(value)) if type(value) in (int, float) else value
+def _decimal(value: Any) -> Decimal:
+    """Take a number or its text, so that 0.7 means seven tenths and not a float near it."""
+    try:
+        if type(value) in (int, float, str):
+            return Decimal(str(value))
+    except InvalidOperation:
+        pass
+    raise ValueError("must be a number of seconds")
 
 
 Text = Annotated[
@@ -32,7 +37,7 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Seconds = Annotated[
     Decimal,
     BeforeValidator(_decimal, json_schema_input_type=float | str),
-    Field(strict=False, gt=0, le=86_400),
+    Field(gt=0, le=86_400),
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
+from contract.artifacts import job_folder
 from contract.jobs import JobRecord, Status
 from contract.queues import Kind
 from server.errors import InvalidRequest, NotFound
@@ -70,7 +71,7 @@ def delete(services: Services, record: JobRecord, uploads: str | None = None) ->
     The slot of a running job finds no record at its next step and lets go.
     """
     services.jobs.cancel(record.id)
-    services.artifacts.delete_all(f"jobs/{record.id}/")
+    services.artifacts.delete_all(job_folder(record.id))
     if uploads is not None:
         services.artifacts.delete_all(uploads)
     services.jobs.delete(record.id)

@@ -2,16 +2,17 @@
 
 import pytest
 import redis
+from server_apps import CAPABILITIES
 
 from contract.engine_status import (
     BEAT_TTL_SECONDS,
     beat,
     publish_capabilities,
     read_capabilities,
+    retract,
     warm_workers,
 )
 from contract.events import Event, events_key, read_events
-from server_apps import CAPABILITIES
 
 pytestmark = pytest.mark.every_redis
 
@@ -47,5 +48,5 @@ def test_warm_workers_are_those_whose_beat_has_not_expired(redis_url: str) -> No
         beat(connection, "a")
         assert warm_workers(connection) == 2
         assert 0 < connection.ttl("univigu:engine:a") <= BEAT_TTL_SECONDS
-        connection.delete("univigu:engine:b")
+        retract(connection, "b")
         assert warm_workers(connection) == 1

@@ -239,3 +239,29 @@ def test_many_records_come_in_the_order_asked_without_the_missing(
     first, second = created(jobs, connection), created(jobs, connection)
     records = jobs.get_many([second, "video_unknown", first])
     assert [record.id for record in records] == [second, first]
+
+
+@pytest.mark.parametrize("claims", [0, 2])
+def test_a_job_that_nobody_will_try_again_is_abandoned(
+    jobs: JobStore, connection: redis.Redis, job_id: str, claims: int
+) -> None:
+    for _ in range(claims):
+        jobs.claim(job_id, "slot")
+    error = ErrorInfo(code="worker_lost", message="every attempt lost its worker")
+    assert jobs.abandon(job_id, claims, error)
+    record = jobs.get(job_id)
+    assert record is not None
+    assert (record.status, record.error) == (Status.FAILED, error)
+    assert jobs.live_ids() == set()
+    assert event_types(connection, job_id)[-1] == "failed"
+
+
+def test_a_job_claimed_since_is_not_abandoned(jobs: JobStore, job_id: str) -> None:
+    error = ErrorInfo(code="worker_lost", message="every attempt lost its worker")
+    attempt = jobs.claim(job_id, "slot")
+    assert not jobs.abandon(job_id, attempt - 1, error)
+    assert jobs.finish(job_id, attempt, Status.COMPLETED, result=RESULT)
+    assert not jobs.abandon(job_id, attempt, error)
+    record = jobs.get(job_id)
+    assert record is not None
+    assert record.status is Status.COMPLETED
