@@ -22,7 +22,8 @@ def fit(frame: VideoFrame, height: int, width: int, pixel_aspect: float) -> NDAr
     size = (width, height) if quarter_turns % 2 == 0 else (height, width)
     box = cover_box(frame.width, frame.height, size[0] / size[1] / pixel_aspect)
     picture = Image.fromarray(frame.to_ndarray(format="rgb24", threads=1))
-    scaled = picture.resize(size, Image.Resampling.BICUBIC, box=box)
+    # The gap lets it average whole blocks first: several times faster where much is shrunk.
+    scaled = picture.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
     return np.rot90(np.asarray(scaled), quarter_turns)
 
 
