@@ -2,7 +2,7 @@
 
 VENV ?= .venv
 PYTEST_ARGS ?=
-CHECKPOINT ?= model/checkpoints/demo
+CHECKPOINT ?= model/checkpoints/moving-shapes
 STAGE ?= demo
 CONFIG ?=
 BIN := $(VENV)/bin
