@@ -1,0 +1,126 @@
+"""One try at one job: read the input, let the engine work, deliver what it made.
+
+An attempt reports to the job's record and stops when the record no longer knows it; how the job
+ends is recorded by the slot.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from contract.artifacts import ArtifactStore
+from contract.errors import ErrorInfo
+from contract.jobs import JobRecord, JobStore
+from contract.jobs import Progress as Answer
+from contract.requests import GenerateRequest, JobResult
+from worker.delivery import deliver, find_delivered
+from worker.engine_link import EngineLink
+from worker.failures import Cancelled, JobFailed, NotMine
+from worker.intake import fetch_clip
+from worker.protocol import Done, Failed, Start
+from worker.run_folder import RunFolder
+from worker.settings import WorkerSettings
+from worker.waiting import Watch
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every attempt of a slot works with."""
+
+    jobs: JobStore
+    artifacts: ArtifactStore
+    run: RunFolder
+    settings: WorkerSettings
+
+
+def check_ownership(answer: Answer) -> None:
+    """Turn the record's answer into the end of the attempt, where it is one.
+
+    Raises:
+        Cancelled: when the job's owner wants it stopped.
+        NotMine: when another attempt has the job, or it has ended.
+    """
+    if answer is Answer.CANCEL_REQUESTED:
+        raise Cancelled
+    if answer is Answer.NOT_MINE:
+        raise NotMine
+
+
+class Attempt:
+    """One claimed try.
+
+    Args:
+        around: what the slot works with.
+        record: the claimed job.
+        watch: keeps the lease alive.
+        workdir: an empty folder for this attempt's files.
+    """
+
+    def __init__(
+        self, around: Surroundings, record: JobRecord, watch: Watch, workdir: Path
+    ) -> None:
+        self._around, self._watch = around, watch
+        self._record, self._workdir = record, workdir
+
+    def run(self) -> JobResult:
+        """Carry the job out.
+
+        Raises:
+            JobFailed: the job cannot be done.
+            InfrastructureLost: something went away; try again.
+            Cancelled: its owner stopped it.
+            NotMine: the record has moved on.
+            HandBack: the slot has to leave.
+        """
+        job_id, number = self._record.id, self._record.attempt
+        artifacts = self._around.artifacts
+        earlier = self._watch.call(partial(find_delivered, artifacts, job_id, number))
+        if earlier is not None:
+            return earlier
+        done = self._work()
+        return self._watch.call(partial(deliver, artifacts, self._workdir, job_id, number, done))
+
+    def _work(self) -> Done:
+        request = self._record.parsed_request()
+        if isinstance(request, GenerateRequest):
+            return self._ask_engine()
+        started = time.monotonic()
+        around = self._around
+        fetch = partial(
+            fetch_clip,
+            around.artifacts,
+            request.source,
+            self._workdir,
+            around.run.capabilities(),
+            around.settings,
+        )
+        notes = self._watch.call(fetch)
+        seconds = time.monotonic() - started
+        done = self._ask_engine()
+        durations = {"read": seconds, **done.stage_durations}
+        return done.model_copy(update={"stage_durations": durations, "notes": notes + done.notes})
+
+    def _ask_engine(self) -> Done:
+        around, record = self._around, self._record
+        start = Start(
+            id=record.id,
+            attempt=record.attempt,
+            request=record.parsed_request(),
+            workdir=self._workdir,
+        )
+        path, patience = around.run.socket_path, around.settings.engine_wait_seconds
+        with EngineLink(path, self._watch, patience) as engine:
+            engine.send(start)
+            while True:
+                reply = engine.receive()
+                if isinstance(reply, Done):
+                    return reply
+                if isinstance(reply, Failed):
+                    raise JobFailed(ErrorInfo(**reply.model_dump(exclude={"type"})))
+                answer = around.jobs.progress(
+                    record.id, record.attempt, reply.phase, reply.step, reply.of
+                )
+                check_ownership(answer)

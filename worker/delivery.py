@@ -1,0 +1,79 @@
+"""Moves what an attempt made into the artifact store, the manifest last.
+
+A manifest names every artifact of its attempt: a retry that finds one has nothing left to do.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from obstore.exceptions import BaseError
+
+from contract.artifacts import MANIFEST, ArtifactStore, job_prefix
+from contract.requests import JobResult
+from worker.failures import StorageLost
+from worker.protocol import THUMBNAIL_FILE, VIDEO_FILE, Done
+
+#: variant -> (file name, content type)
+_FILES = {
+    "video": (VIDEO_FILE, "video/mp4"),
+    "thumbnail": (THUMBNAIL_FILE, "image/jpeg"),
+    "txt": ("caption.txt", "text/plain; charset=utf-8"),
+    "caption": ("caption.json", "application/json"),
+}
+
+
+def deliver(
+    store: ArtifactStore, workdir: Path, job_id: str, attempt: int, done: Done
+) -> JobResult:
+    """Upload an attempt's files and its manifest.
+
+    Args:
+        store: where to.
+        workdir: the folder with the engine's files.
+        job_id: whose files.
+        attempt: which try; its files have a folder of their own.
+        done: the engine's last message.
+
+    Raises:
+        StorageLost: when the store does not take a file.
+    """
+    prefix = job_prefix(job_id, attempt)
+    if done.text is not None:
+        _write_caption(workdir, job_id, done)
+    artifacts = {}
+    try:
+        for variant, (name, content_type) in _FILES.items():
+            if (workdir / name).exists():
+                store.put(prefix + name, workdir / name, content_type)
+                artifacts[variant] = prefix + name
+        result = JobResult(artifacts=artifacts, **done.model_dump(exclude={"type"}))
+        store.put(prefix + MANIFEST, result.model_dump_json().encode(), "application/json")
+    except (BaseError, OSError) as error:
+        raise StorageLost(f"the artifact store took no file: {error}") from error
+    return result
+
+
+def find_delivered(store: ArtifactStore, job_id: str, before: int) -> JobResult | None:
+    """Return the result of an earlier attempt whose manifest and artifacts are all there."""
+    for attempt in range(before - 1, 0, -1):
+        try:
+            result = JobResult.model_validate_json(
+                store.get(job_prefix(job_id, attempt) + MANIFEST)
+            )
+            for key in result.artifacts.values():
+                store.stat(key)
+        except FileNotFoundError:
+            continue
+        except BaseError as error:
+            raise StorageLost(f"the artifact store does not answer: {error}") from error
+        return result
+    return None
+
+
+def _write_caption(workdir: Path, job_id: str, done: Done) -> None:
+    assert done.text is not None
+    (workdir / "caption.txt").write_text(done.text + "\n", encoding="utf-8")
+    content = {"id": job_id, "text": done.text, "seed": done.seed}
+    (workdir / "caption.json").write_text(json.dumps(content, ensure_ascii=False) + "\n", "utf-8")

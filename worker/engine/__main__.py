@@ -1,0 +1,32 @@
+"""The engine process: the only one with a model.
+
+Run by the supervisor as `python -m worker.engine RUN_FOLDER PARENT_PID PIPE`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from worker.engine.pulse import Pulse
+from worker.engine.runner import ModelRunner
+from worker.engine.serve import serve
+from worker.process import enter_child
+from worker.run_folder import RunFolder
+
+
+def main(run_folder: str, parent_pid: str, pipe: str) -> None:
+    """Load, warm up and serve until told to stop."""
+    run = RunFolder(Path(run_folder))
+    settings = run.settings()
+    enter_child(int(parent_pid), settings.log_level)
+    with torch.inference_mode():
+        runner = ModelRunner(settings)
+        runner.warm_up(run.path)
+        serve(run, runner, runner.capabilities(), Pulse(int(pipe)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,154 @@
+"""The engine's one thread: takes jobs from slots and advances them, one step of one job at a time.
+
+It knows sockets and turns, and nothing of models: what a step is, the runner says. A slot speaks
+once per connection; when its connection becomes readable again, the slot has left and its job ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from worker.engine.policy import CaptionsFirst
+from worker.engine.running import RunningJob, Steps
+from worker.protocol import MAX_MESSAGE, Done, Failed, Start
+
+log = logging.getLogger(__name__)
+
+_IDLE_SECONDS = 0.2
+#: how long a told-to-stop engine works on for slots that are still connected
+_STOP_SECONDS = 5.0
+
+
+class Runner(Protocol):
+    """What turns a request into steps."""
+
+    def start(self, start: Start) -> Steps:
+        """Return the steps of a job; nothing is done before the first one is asked for."""
+        ...
+
+    def explain(self, error: Exception) -> Failed:
+        """Say in the client's words why a step failed."""
+        ...
+
+
+class Loop:
+    """Serves until told to stop.
+
+    Args:
+        listener: bound and listening SOCK_SEQPACKET socket.
+        runner: makes jobs.
+        beat: called on every turn; proves that the loop turns.
+    """
+
+    def __init__(self, listener: socket.socket, runner: Runner, beat: Callable[[], None]) -> None:
+        listener.setblocking(False)
+        self._listener, self._runner, self._beat = listener, runner, beat
+        self._policy = CaptionsFirst()
+        self._silent: list[socket.socket] = []
+        self._jobs: list[RunningJob] = []
+        self._turn = 0
+        self._stop_at: float | None = None
+
+    def stop(self) -> None:
+        """Leave once no job is in flight, or after a few seconds; callable from a signal."""
+        if self._stop_at is None:
+            self._stop_at = time.monotonic() + _STOP_SECONDS
+
+    def run(self) -> None:
+        """Serve."""
+        while not self._is_over():
+            self._beat()
+            self._listen()
+            self._advance()
+        for job in [*self._jobs]:
+            self._drop(job)
+        for connection in self._silent:
+            connection.close()
+
+    def _is_over(self) -> bool:
+        if self._stop_at is None:
+            return False
+        return not self._jobs or time.monotonic() > self._stop_at
+
+    def _listen(self) -> None:
+        by_connection = {job.connection: job for job in self._jobs}
+        heard = [self._listener, *self._silent, *by_connection]
+        is_busy = any(job.final is None for job in self._jobs)
+        for source in select.select(heard, [], [], 0 if is_busy else _IDLE_SECONDS)[0]:
+            if source is self._listener:
+                self._accept()
+            elif source in by_connection:
+                self._drop(by_connection[source])
+            else:
+                self._silent.remove(source)
+                self._take(source)
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # the slot may have left already
+            connection, _ = self._listener.accept()
+            connection.setblocking(False)
+            self._silent.append(connection)
+
+    def _take(self, connection: socket.socket) -> None:
+        try:
+            data = connection.recv(MAX_MESSAGE)
+        except OSError:
+            data = b""
+        if not data:
+            connection.close()
+            return
+        try:
+            start = Start.model_validate_json(data)
+        except ValueError as error:
+            log.error("refused a message that is no job: %s", error)
+            connection.close()
+            return
+        self._admit(RunningJob(connection, start, self._runner.start(start)))
+
+    def _admit(self, job: RunningJob) -> None:
+        same = [other for other in self._jobs if other.start.id == job.start.id]
+        if any(other.start.attempt > job.start.attempt for other in same):
+            job.close()  # a slot that was paused past its lease comes too late
+            return
+        for older in same:
+            self._drop(older)
+        self._jobs.append(job)
+
+    def _advance(self) -> None:
+        for job in [job for job in self._jobs if job.final is not None]:
+            self._end(job)
+        unfinished = [job for job in self._jobs if job.final is None]
+        if not unfinished:
+            return
+        job = self._policy.pick(unfinished)
+        self._turn += 1
+        job.last_turn = self._turn
+        self._step(job)
+        if job.final is not None:
+            self._end(job)
+
+    def _step(self, job: RunningJob) -> None:
+        try:
+            reply = next(job.steps)
+        except Exception as error:  # the job boundary: one job's failure is not the engine's
+            log.error("job %s: failed in the engine", job.start.id, exc_info=error)
+            job.final = self._runner.explain(error)
+            return
+        if isinstance(reply, Done):
+            job.final = reply
+        else:
+            job.report(reply)
+
+    def _end(self, job: RunningJob) -> None:
+        if job.deliver_final():
+            self._drop(job)
+
+    def _drop(self, job: RunningJob) -> None:
+        self._jobs.remove(job)
+        job.close()

@@ -1,0 +1,97 @@
+"""Joins the loop to the model: loads it, warms it up, makes jobs and explains their failures."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from contract.errors import ErrorCode
+from contract.requests import Capabilities, GenerateRequest, UnderstandRequest
+from model import PromptTooLong, UniViGUPipeline
+from model.checkpoint import fingerprint
+from worker.engine.device import choose_device, choose_dtype, is_out_of_memory
+from worker.engine.jobs import run_generate, run_understand
+from worker.engine.running import Steps
+from worker.protocol import FRAMES_FILE, Failed, Start
+from worker.settings import WorkerSettings
+
+
+class ModelRunner:
+    """The resident model.
+
+    Args:
+        settings: which checkpoint, on what device, in which precision.
+
+    Raises:
+        ValueError: if the checkpoint cannot be served.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        path = settings.checkpoint
+        device = choose_device(settings.device)
+        if settings.num_threads is not None:
+            torch.set_num_threads(settings.num_threads)
+        self._pipeline = UniViGUPipeline.from_pretrained(
+            path, torch_dtype=choose_dtype(settings, device)
+        )
+        self._pipeline.to(device)
+        self._checkpoint = f"{path.resolve().name}@{fingerprint(path)}"
+
+    def capabilities(self) -> Capabilities:
+        """Return what the checkpoint says that it can do."""
+        serving = self._pipeline.config.serving
+        return Capabilities(
+            checkpoint=self._checkpoint,
+            sizes=[(height, width) for height, width in serving["sizes"]],
+            max_num_frames=serving["max_num_frames"],
+            default_num_frames=serving["num_frames"],
+            fps=serving["fps"],
+            default_num_inference_steps=serving["num_inference_steps"],
+            default_understand_steps=serving["understand_steps"],
+            max_num_inference_steps=serving["max_num_inference_steps"],
+            default_guidance_scale=float(serving["guidance_scale"]),
+            temporal_compression=self._pipeline.temporal_compression,
+            max_prompt_tokens=self._pipeline.max_prompt_tokens,
+        )
+
+    def warm_up(self, scratch: Path) -> None:
+        """Run one step of each kind at the default size, so that no client waits for it."""
+        can = self.capabilities()
+        (height, width), frames = can.sizes[0], can.default_num_frames
+        generate = GenerateRequest(
+            prompt="warm up",
+            seed=0,
+            height=height,
+            width=width,
+            num_frames=frames,
+            fps=can.fps,
+            num_inference_steps=1,
+            guidance_scale=can.default_guidance_scale,
+        )
+        understand = UnderstandRequest(source="", seed=0, num_inference_steps=1)
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            workdir = Path(folder)
+            np.save(workdir / FRAMES_FILE, np.zeros((frames, height, width, 3), np.uint8))
+            for request in (generate, understand):
+                for _ in self.start(Start(id="", attempt=0, request=request, workdir=workdir)):
+                    pass
+
+    def start(self, start: Start) -> Steps:
+        """Return the steps of a job."""
+        if isinstance(start.request, GenerateRequest):
+            return run_generate(self._pipeline, self._checkpoint, start.request, start.workdir)
+        return run_understand(self._pipeline, start.request, start.workdir)
+
+    def explain(self, error: Exception) -> Failed:
+        """Say in the client's words why a step failed."""
+        if is_out_of_memory(error):
+            message = "the device has not enough memory for this size, length and number of jobs"
+            return Failed(code=ErrorCode.OUT_OF_MEMORY, message=message)
+        if isinstance(error, PromptTooLong):
+            return Failed(code=ErrorCode.PROMPT_TOO_LONG, message=str(error), param="prompt")
+        if isinstance(error, ValueError):
+            return Failed(code=ErrorCode.INVALID_REQUEST, message=str(error))
+        return Failed(code=ErrorCode.INTERNAL, message="a defect of the server; its log says more")

@@ -1,0 +1,62 @@
+"""One job in the engine: its connection to a slot and the steps that are left of it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Generator
+from contextlib import suppress
+
+from contract.queues import Kind
+from worker.protocol import Done, Failed, Progress, Start
+
+log = logging.getLogger(__name__)
+
+#: the steps of a job: progress after each one, `Done` as the last
+Steps = Generator[Progress | Done, None, None]
+
+
+class RunningJob:
+    """A started job.
+
+    Args:
+        connection: to the slot; non-blocking.
+        start: what was asked.
+        steps: advances the work.
+    """
+
+    def __init__(self, connection: socket.socket, start: Start, steps: Steps) -> None:
+        self.connection, self.start, self.steps = connection, start, steps
+        #: when it was advanced last, in turns of the engine
+        self.last_turn = 0
+        #: the message that ends the job, until the slot has taken it
+        self.final: Done | Failed | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of work."""
+        return self.start.request.kind
+
+    def report(self, progress: Progress) -> None:
+        """Tell the slot, unless it is too busy to listen: the next step tells more."""
+        with suppress(OSError):
+            self.connection.send(progress.encode())
+
+    def deliver_final(self) -> bool:
+        """Offer the last message; False if the slot cannot take it yet."""
+        assert self.final is not None
+        try:
+            self.connection.send(self.final.encode())
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # the slot is gone, and has no use for the message
+        return True
+
+    def close(self) -> None:
+        """Stop the work and free what it holds."""
+        self.connection.close()
+        try:
+            self.steps.close()
+        except Exception as error:  # the job boundary, as for a step
+            log.error("job %s: failed to stop cleanly", self.start.id, exc_info=error)

@@ -1,0 +1,33 @@
+"""What an engine process does around its loop: the socket, the signals and the proof of life."""
+
+from __future__ import annotations
+
+import signal
+
+from contract.requests import Capabilities
+from worker.engine.loop import Loop, Runner
+from worker.engine.pulse import Pulse
+from worker.protocol import new_socket
+from worker.run_folder import RunFolder
+
+_BACKLOG = 128
+
+
+def serve(run: RunFolder, runner: Runner, capabilities: Capabilities, pulse: Pulse) -> None:
+    """Open the socket, say that the engine is warm, and serve until SIGTERM.
+
+    Args:
+        run: where the socket goes.
+        runner: the warm model.
+        capabilities: what it can do.
+        pulse: the pipe to the supervisor.
+    """
+    listener = new_socket()
+    run.socket_path.unlink(missing_ok=True)
+    listener.bind(str(run.socket_path))
+    listener.listen(_BACKLOG)
+    loop = Loop(listener, runner, pulse.beat)
+    signal.signal(signal.SIGTERM, lambda *_: loop.stop())
+    pulse.warm(capabilities)
+    with listener:
+        loop.run()

@@ -1,0 +1,99 @@
+"""The private folder of one supervisor: socket, settings, capabilities, the slots' files.
+
+It is new for every supervisor, so that a slot never meets the engine of another one, and it is
+locked by every process that lives in it, so that what a killed supervisor left can be told apart
+and removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from contract.requests import Capabilities
+from worker.settings import WorkerSettings
+
+_PREFIX = "univigu-"
+
+
+class RunFolder:
+    """Paths and files of a run.
+
+    Args:
+        path: an existing folder made by `create`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        #: where the engine listens; a socket's path has at most 107 bytes
+        self.socket_path = path / "engine.sock"
+
+    @classmethod
+    def create(cls, settings: WorkerSettings) -> tuple[RunFolder, int]:
+        """Make a new folder in the system's temporary folder.
+
+        Returns:
+            The folder and the descriptor that locks it; children have to inherit that.
+        """
+        folder = cls(Path(tempfile.mkdtemp(prefix=_PREFIX)))
+        lock = os.open(folder._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder._write("settings.json", settings.model_dump_json())
+        return folder, lock
+
+    def settings(self) -> WorkerSettings:
+        """Return the settings that the supervisor runs with."""
+        return WorkerSettings.model_validate_json((self.path / "settings.json").read_text())
+
+    def write_capabilities(self, capabilities: Capabilities) -> None:
+        """Tell the slots what the engine's checkpoint takes."""
+        self._write("capabilities.json", capabilities.model_dump_json())
+
+    def capabilities(self) -> Capabilities:
+        """Return what the engine's checkpoint takes; slots start after this is known."""
+        text = (self.path / "capabilities.json").read_text()
+        return Capabilities.model_validate_json(text, strict=False)
+
+    def empty_folder(self, name: str) -> Path:
+        """Return a folder of this name with nothing in it, whatever was there before."""
+        path = self.path / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(mode=0o700)
+        return path
+
+    def remove(self) -> None:
+        """Delete the folder with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path / "lock"
+
+    def _write(self, name: str, text: str) -> None:
+        scratch = self.path / f".{name}"
+        scratch.write_text(text)
+        scratch.rename(self.path / name)
+
+    def _is_abandoned(self) -> bool:
+        try:
+            lock = os.open(self._lock_path, os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+
+def remove_abandoned() -> None:
+    """Delete the folders of supervisors that were killed, once none of their children lives."""
+    for path in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
+        folder = RunFolder(path)
+        if folder._is_abandoned():
+            folder.remove()

@@ -1,0 +1,68 @@
+"""Settings of the GPU side: supervisor, engine, slots and janitor read the same ones."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from contract.settings import SharedSettings
+
+
+def shipped_checkpoint() -> Path:
+    """Return the folder of the demo checkpoint, without importing `model` (and torch)."""
+    spec = importlib.util.find_spec("model")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "checkpoints" / "moving-shapes"
+
+
+class WorkerSettings(SharedSettings):
+    """How many jobs at once, on what, and how patiently."""
+
+    checkpoint: Path = Field(
+        default_factory=shipped_checkpoint,
+        description="Checkpoint folder in diffusers layout. Unset: the shipped demo checkpoint.",
+    )
+    device: str = Field(
+        default="auto", description="Torch device, e.g. `cuda:1`. `auto`: CUDA if there is one."
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="`auto`: bfloat16 on CUDA, float32 on the CPU."
+    )
+    num_threads: int | None = Field(
+        default=None, gt=0, description="CPU threads of the engine. Unset: torch's own choice."
+    )
+    generate_slots: int = Field(default=2, ge=0, description="Videos generated at the same time.")
+    understand_slots: int = Field(default=8, ge=0, description="Videos captioned at the same time.")
+    lease_seconds: int = Field(
+        default=15, gt=0, description="A job whose slot is silent this long is tried again."
+    )
+    beat_seconds: int = Field(
+        default=4, gt=0, description="How often a slot renews its lease and looks for a cancel."
+    )
+    engine_start_seconds: float = Field(
+        default=900, gt=0, description="Longest load and warm-up before the engine is restarted."
+    )
+    engine_silence_seconds: float = Field(
+        default=60, gt=0, description="An engine that makes no step for this long is restarted."
+    )
+    engine_wait_seconds: float = Field(
+        default=120, gt=0, description="How long a slot waits for an engine before it hands back."
+    )
+    grace_seconds: float = Field(
+        default=5,
+        ge=0,
+        description="On SIGTERM: time for running jobs before they are handed back.",
+    )
+    max_video_seconds: float = Field(
+        default=600, gt=0, description="Longest input video, in seconds of playing time."
+    )
+    max_video_pixels: int = Field(
+        default=4096 * 2304, gt=0, description="Most pixels in one frame of an input video."
+    )
+    max_decode_seconds: float = Field(
+        default=60, gt=0, description="Longest time for reading one input video."
+    )
