@@ -1,0 +1,120 @@
+"""Uni-flow: the paths, targets and steps of both modalities, as equations on tensors.
+
+Video moves continuously from Gaussian noise to latents; text moves by jumps from random ids to the
+caption. sigma is the noise level of either, 1 = noise, 0 = clean. No network is known here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+
+def corrupt_video(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """Return latents on the straight path: (1 - sigma) clean + sigma noise.
+
+    Args:
+        clean: (B, C, F, H, W) normalised latents.
+        noise: same shape, standard normal.
+        sigma: (B,) in [0, 1].
+
+    Source: Uni-ViGU eq. 6 with tau = 1 - sigma.
+    """
+    level = sigma.view(-1, 1, 1, 1, 1)
+    return (1 - level) * clean + level * noise
+
+
+def euler_step(latents: Tensor, velocity: Tensor, sigma: float, sigma_next: float) -> Tensor:
+    """Move noisy video latents one step down the noise scale.
+
+    Args:
+        latents: (B, C, F, H, W) float32, at noise level `sigma`.
+        velocity: same shape; d latents / d sigma, i.e. noise - clean.
+        sigma: current noise level in (0, 1].
+        sigma_next: next level, 0 <= sigma_next < sigma.
+
+    Returns:
+        (B, C, F, H, W) float32, at `sigma_next`.
+
+    Source: Uni-ViGU section 3, video flow, with tau = 1 - sigma.
+    """
+    return latents + (sigma_next - sigma) * velocity
+
+
+def predicted_clean(latents: Tensor, velocity: Tensor, sigma: float) -> Tensor:
+    """Return where the straight path through `latents` ends: latents - sigma velocity."""
+    return euler_step(latents, velocity, sigma, 0.0)
+
+
+def source_ids(
+    shape: tuple[int, ...], vocab_size: int, text_flow: str, generator: Generator | None = None
+) -> Tensor:
+    """Return caption ids at full noise, int64.
+
+    Uniform over 0..vocab_size-1, or, under `discrete_mask`, the mask id `vocab_size` everywhere.
+    """
+    if text_flow == "discrete_mask":
+        return torch.full(shape, vocab_size)
+    return torch.randint(vocab_size, shape, generator=generator)
+
+
+def corrupt_text(clean: Tensor, source: Tensor, sigma: Tensor, uniforms: Tensor) -> Tensor:
+    """Return ids on the mixture path: each position is still noise with probability sigma.
+
+    Args:
+        clean: (B, L) int64 caption ids.
+        source: (B, L) int64 ids at full noise.
+        sigma: (B,) in [0, 1].
+        uniforms: (B, L) float in [0, 1), one draw per position.
+
+    Source: Gat et al. 2024, mixture path with kappa(tau) = tau.
+    """
+    return torch.where(uniforms < sigma[:, None], source, clean)
+
+
+def jump_probability(sigma: float, sigma_next: float) -> float:
+    """Return the chance that a token is redrawn between two noise levels: 1 - sigma'/sigma.
+
+    A token still at noise at sigma is still at noise at sigma' with probability sigma'/sigma,
+    so that the corruption stays on the path whatever the grid; the last step redraws all.
+    """
+    return 1 - sigma_next / sigma
+
+
+def text_step(
+    ids: Tensor, logits: Tensor, sigma: float, sigma_next: float, generator: Generator
+) -> Tensor:
+    """Redraw caption tokens from the predicted clean distribution.
+
+    Which tokens move is drawn first, and only for those a new id: a Gumbel-max draw from
+    softmax(logits), or the most likely id in the step that ends at sigma 0, where a draw could
+    only add noise to a finished caption.
+
+    Args:
+        ids: (B, L) int64 at noise level `sigma`.
+        logits: (B, L, V) of the clean caption.
+        sigma: current level in (0, 1].
+        sigma_next: next level, 0 <= sigma_next < sigma.
+        generator: CPU generator of the request that the ids belong to.
+
+    Returns:
+        (B, L) int64 at `sigma_next`.
+
+    Source: Gat et al. 2024, Euler step of the mixture path; rate from `jump_probability`.
+    """
+    if sigma_next == 0:
+        return logits.argmax(dim=-1)
+    moved = torch.rand(ids.shape, generator=generator) < jump_probability(sigma, sigma_next)
+    moved = moved.to(ids.device)
+    scores = logits[moved].float()
+    scores = scores + gumbel_noise(tuple(scores.shape), generator).to(scores.device)
+    result = ids.clone()
+    result[moved] = scores.argmax(dim=-1)
+    return result
+
+
+def gumbel_noise(shape: tuple[int, ...], generator: Generator) -> Tensor:
+    """Return standard Gumbel noise, float32, finite."""
+    tiny = torch.finfo(torch.float32).tiny
+    exponential = -torch.rand(shape, generator=generator).clamp_min(tiny).log()
+    return -exponential.clamp_min(tiny).log()

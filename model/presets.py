@@ -1,0 +1,33 @@
+"""Named transformer configurations: Wan2.1's two sizes and the shipped demo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "wan2.1-1.3b": {
+        "num_attention_heads": 12,
+        "attention_head_dim": 128,
+        "ffn_dim": 8960,
+        "num_layers": 30,
+    },
+    "wan2.1-14b": {
+        "num_attention_heads": 40,
+        "attention_head_dim": 128,
+        "ffn_dim": 13824,
+        "num_layers": 40,
+    },
+    "demo": {
+        "num_attention_heads": 6,
+        "attention_head_dim": 32,
+        "ffn_dim": 768,
+        "num_layers": 6,
+        "freq_dim": 128,
+        "text_dim": 128,
+        "rope_max_seq_len": 64,
+        "caption_vocab_size": 66,
+        "caption_length": 20,
+        "condition_length": 24,
+        "understanding_attention": "isolated",
+    },
+}

@@ -1,0 +1,180 @@
+"""Batches of the Moving Shapes world: cached latents and texts, mixed as a stage asks."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from model.flow import corrupt_text, corrupt_video, source_ids
+from model.schedule import shift_sigma
+from model.text import caption_ids, encode_condition
+from model.training.moving_shapes import (
+    NUM_PROMPT_FORMS,
+    QUESTIONS,
+    Scene,
+)
+from model.training.stage import SampleMode, Stage
+
+#: share of prompts that leave attributes open, so that seeds decide them
+OPEN_PROMPT_SHARE = 0.1
+#: noise on the clean latents that understanding reads: what an encoder and H.264 add
+UNDERSTAND_NOISE = 0.1
+#: among samples without condition, how often the caption is at full noise too: the state in which
+#: guidance asks for the unconditional velocity
+FULL_NOISE_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch; every tensor has B rows. Caption fields are None for video only."""
+
+    latents: Tensor  # [B, C, F, H, W] noisy
+    velocity: Tensor  # target, noise - clean
+    video_sigma: Tensor  # [B]
+    video_weight: Tensor  # [B], 0 where the video is given
+    condition: Tensor  # [B, c, text_dim]
+    caption: Tensor | None = None  # [B, L] noisy ids
+    target: Tensor | None = None  # [B, L] clean ids
+    text_sigma: Tensor | None = None  # [B]
+    text_weight: Tensor | None = None  # [B], 0 where the text is given
+    isolate: Tensor | None = None  # [B] bool
+    caption_mask: Tensor | None = None  # [B, L] bool, keys that may be seen
+
+
+class ConditionTable:
+    """Condition states of every text seen so far, encoded once."""
+
+    def __init__(
+        self, text_encoder: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, length: int
+    ) -> None:
+        self._encode = partial(encode_condition, text_encoder, tokenizer, length=length)
+        self._states: dict[str, Tensor] = {}
+
+    def __getitem__(self, text: str) -> Tensor:
+        if text not in self._states:
+            with torch.no_grad():
+                self._states[text] = self._encode([text])[0]
+        return self._states[text]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The words and the mode of one row, before any noise."""
+
+    index: int
+    mode: SampleMode
+    condition: str | None
+    target: str
+
+
+def draw_samples(
+    rng: random.Random, scenes: list[Scene], stage: Stage, batch_size: int
+) -> list[Sample]:
+    """Draw rows for one batch: scenes, modes and words."""
+    modes = list(stage.mixture)
+    shares = list(stage.mixture.values())
+    (first,) = rng.choices(modes, shares)
+    captioned = [(m, s) for m, s in zip(modes, shares, strict=True) if m != "video_only"]
+    samples = []
+    for _ in range(batch_size):
+        mode = first
+        if first != "video_only":
+            (mode,) = rng.choices([m for m, _ in captioned], [s for _, s in captioned])
+        index = rng.randrange(len(scenes))
+        samples.append(_words(rng, index, scenes[index], mode, stage))
+    return samples
+
+
+def _words(rng: random.Random, index: int, scene: Scene, mode: SampleMode, stage: Stage) -> Sample:
+    prompt = scene.prompt(rng.randrange(NUM_PROMPT_FORMS))
+    if rng.random() < OPEN_PROMPT_SHARE and mode != "understand":
+        kept = [name for name in ("color", "shape", "motion") if rng.random() < 0.5]
+        prompt = scene.open_prompt(kept)
+    if mode == "understand":
+        if rng.random() < stage.question_share:
+            attribute = rng.choice(list(QUESTIONS))
+            return Sample(index, mode, QUESTIONS[attribute], scene.answer(attribute))
+        return Sample(index, mode, None, scene.caption() if stage.target == "caption" else prompt)
+    given = mode == "text_to_video" or stage.target == "prompt"
+    target = prompt if given else scene.caption()
+    dropped = rng.random() < stage.condition_dropout
+    return Sample(index, mode, None if dropped else prompt, target)
+
+
+class BatchMaker:
+    """Turns samples into noisy tensors.
+
+    Args:
+        latents: (N, C, F, H, W) clean latents of all scenes.
+        conditions: states of prompts and questions.
+        tokenizer: of the captions.
+        caption_length: L.
+        vocab_size: V.
+        text_flow: as in the transformer's config.
+    """
+
+    def __init__(
+        self,
+        latents: Tensor,
+        conditions: ConditionTable,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        caption_length: int,
+        vocab_size: int,
+        text_flow: str,
+    ) -> None:
+        self._latents = latents
+        self._conditions = conditions
+        self._tokenizer = tokenizer
+        self._length = caption_length
+        self._vocab_size = vocab_size
+        self._text_flow = text_flow
+        self._pad_id = tokenizer.pad_token_id
+        self._null = torch.zeros_like(conditions["a shape"])
+
+    def make(self, samples: list[Sample], stage: Stage, generator: torch.Generator) -> Batch:
+        """Add noise to the samples' latents and captions."""
+        count = len(samples)
+        understands = torch.tensor([s.mode == "understand" for s in samples])
+        clean = self._latents[[s.index for s in samples]].float()
+        noise = torch.randn(clean.shape, generator=generator)
+        sigma = shift_sigma(torch.rand(count, generator=generator), stage.video_shift)
+        sigma = torch.where(understands, 0.0, sigma)
+        jitter = UNDERSTAND_NOISE * torch.rand(count, generator=generator) * understands
+        latents = corrupt_video(clean, noise, sigma) + jitter.view(-1, 1, 1, 1, 1) * noise
+        condition = torch.stack(
+            [self._null if s.condition is None else self._conditions[s.condition] for s in samples]
+        )
+        batch = Batch(latents, noise - clean, sigma, (~understands).float(), condition)
+        if samples[0].mode == "video_only":
+            return batch
+        return self._add_captions(batch, samples, generator)
+
+    def _add_captions(
+        self, batch: Batch, samples: list[Sample], generator: torch.Generator
+    ) -> Batch:
+        count = len(samples)
+        given = torch.tensor([s.mode == "text_to_video" for s in samples])
+        isolate = torch.tensor([s.mode == "understand" for s in samples])
+        dropped = torch.tensor([s.condition is None for s in samples]) & ~isolate
+        sigma = torch.where(given, 0.0, torch.rand(count, generator=generator))
+        at_noise = dropped & (torch.rand(count, generator=generator) < FULL_NOISE_SHARE)
+        sigma = torch.where(at_noise, 1.0, sigma)
+        target = caption_ids(self._tokenizer, [s.target for s in samples], self._length)
+        source = source_ids(tuple(target.shape), self._vocab_size, self._text_flow, generator)
+        uniforms = torch.rand(target.shape, generator=generator)
+        return replace(
+            batch,
+            caption=corrupt_text(target, source, sigma, uniforms),
+            target=target,
+            text_sigma=sigma,
+            text_weight=(~given).float(),
+            isolate=isolate,
+            # a given prompt has no padding to look at; a caption's padding is part of it
+            caption_mask=~(given[:, None] & (target == self._pad_id)),
+        )

@@ -1,0 +1,53 @@
+"""What a training stage is: data, not a fork of the loop.
+
+Uni-ViGU trains in two stages (paper section 3.3): Knowledge Recall, where the caption to be
+denoised is the prompt itself and the condition is mostly dropped, and Capability Refinement, where
+it is a detailed caption. `base` is ours: it makes a small video generator to start from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: which stream is at noise in a sample; see `model.sampler.Mode`
+SampleMode = Literal["joint", "understand", "text_to_video", "video_only"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training."""
+
+    name: str
+    #: text that the caption stream learns to denoise
+    target: Literal["prompt", "caption"]
+    #: share of samples of each mode; `video_only` is drawn for whole batches
+    mixture: dict[SampleMode, float]
+    #: chance that a sample's condition is replaced by the null condition
+    condition_dropout: float
+    #: among understanding samples, the share that answers a question instead of captioning
+    question_share: float = 0.0
+    #: weight of the text loss; both losses are means over tokens, so 1 balances them as the
+    #: paper's lambda_t = N_v / N_t does for sums
+    text_weight: float = 0.5
+    #: weight of padding positions in the text loss
+    pad_weight: float = 0.1
+    #: shift of the uniform video sigma
+    video_shift: float = 3.0
+
+
+BASE = Stage("base", "prompt", {"video_only": 1.0}, condition_dropout=0.1)
+KNOWLEDGE_RECALL = Stage(
+    "recall",
+    "prompt",
+    {"joint": 0.45, "understand": 0.35, "text_to_video": 0.15, "video_only": 0.05},
+    condition_dropout=0.8,
+)
+CAPABILITY_REFINEMENT = Stage(
+    "refine",
+    "caption",
+    {"joint": 0.4, "understand": 0.4, "text_to_video": 0.15, "video_only": 0.05},
+    condition_dropout=0.2,
+    question_share=0.25,
+)
+STAGES = {stage.name: stage for stage in (BASE, KNOWLEDGE_RECALL, CAPABILITY_REFINEMENT)}

@@ -1,0 +1,402 @@
+"""The Uni-ViGU transformer: Wan2.1 blocks over a video stream and a caption stream.
+
+Both streams share every self- and cross-attention; each has its own feed-forward expert, time path
+and head (paper section 3, "modality-driven MoE": routing is by modality, there is no router).
+Sampling, flows and text encoding live elsewhere.
+
+Shapes: B batch, N_v video tokens, L caption tokens, d width, C latent channels, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar, cast
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.attention import AttentionMixin, FeedForward
+from diffusers.models.cache_utils import CacheMixin
+from diffusers.models.embeddings import TimestepEmbedding
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.normalization import FP32LayerNorm
+from diffusers.models.transformers.transformer_wan import (
+    WanAttention,
+    WanAttnProcessor,
+    WanRotaryPosEmbed,
+    WanTimeTextImageEmbedding,
+)
+from torch import Tensor, nn
+
+from model.attention import Rotary, attend, project, text_rotary, video_rotary
+
+#: eps of the released text head's norm, PyTorch's default rather than Wan's
+TEXT_HEAD_EPS = 1e-5
+
+#: keys and values of the video stream, one pair (B, N_v, heads, head_dim) per block
+VideoCache = tuple[tuple[Tensor, Tensor], ...]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One modality inside the blocks."""
+
+    hidden: Tensor  # [B, N, d]
+    context: Tensor  # [B, c, d], the condition this stream cross-attends to
+    modulation: Tensor  # [B, 6, d] float32, from this stream's own timestep
+    temb: Tensor  # [B, d], for the output head
+    rotary: Rotary
+
+
+class UniViGUBlock(nn.Module):
+    """One Wan block with a second feed-forward expert for text.
+
+    Source: Wan2.1 block as in diffusers; the text expert and the shared modulation table as in the
+    released Uni-ViGU checkpoint.
+    """
+
+    def __init__(self, dim: int, ffn_dim: int, num_heads: int, cross_attn_norm: bool, eps: float):
+        super().__init__()
+        head_dim = dim // num_heads
+        self.norm1 = FP32LayerNorm(dim, eps, elementwise_affine=False)
+        attention = partial(WanAttention, dim=dim, heads=num_heads, dim_head=head_dim, eps=eps)
+        self.attn1 = attention(processor=WanAttnProcessor())
+        self.attn2 = attention(processor=WanAttnProcessor(), cross_attention_dim_head=head_dim)
+        self.norm2 = (
+            FP32LayerNorm(dim, eps, elementwise_affine=True) if cross_attn_norm else nn.Identity()
+        )
+        self.ffn = FeedForward(dim, inner_dim=ffn_dim, activation_fn="gelu-approximate")
+        self.ffn_text = FeedForward(dim, inner_dim=ffn_dim, activation_fn="gelu-approximate")
+        self.norm3 = FP32LayerNorm(dim, eps, elementwise_affine=False)
+        self.scale_shift_table = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+
+    def project(self, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the stream's self-attention query, key and value (B, N, heads, head_dim)."""
+        shift, scale = self._modulation(stream)[:2]
+        normed = _modulate(self.norm1(stream.hidden.float()), shift, scale, stream.hidden)
+        return project(self.attn1, normed, normed, stream.rotary)
+
+    def finish(self, stream: Stream, mixed: Tensor, expert: FeedForward) -> Stream:
+        """Add self-attention output `mixed` (B, N, d), cross-attention and the expert's output."""
+        _, _, gate, ffn_shift, ffn_scale, ffn_gate = self._modulation(stream)
+        hidden = (stream.hidden.float() + mixed * gate).type_as(stream.hidden)
+
+        normed = self.norm2(hidden.float()).type_as(hidden)
+        hidden = hidden + attend(self.attn2, *project(self.attn2, normed, stream.context))
+
+        normed = _modulate(self.norm3(hidden.float()), ffn_shift, ffn_scale, hidden)
+        hidden = (hidden.float() + expert(normed).float() * ffn_gate).type_as(hidden)
+        return replace(stream, hidden=hidden)
+
+    def forward(
+        self,
+        video: Stream,
+        text: Stream | None,
+        video_keys: Tensor | None,
+        text_keys: Tensor | None,
+    ) -> tuple[Stream, Stream | None]:
+        """Advance both streams by one block.
+
+        Args:
+            video: the video stream.
+            text: the caption stream, None where there is none.
+            video_keys: (B, N_v + L) bool, keys that video queries may see; None sees all.
+            text_keys: the same for text queries.
+        """
+        query, key, value = self.project(video)
+        if text is None:
+            return self.finish(video, attend(self.attn1, query, key, value), self.ffn), None
+        text_query, text_key, text_value = self.project(text)
+        key, value = torch.cat((key, text_key), 1), torch.cat((value, text_value), 1)
+        if video_keys is None and text_keys is None:
+            both = attend(self.attn1, torch.cat((query, text_query), 1), key, value)
+            mixed, text_mixed = both.split((query.shape[1], text_query.shape[1]), dim=1)
+        else:
+            mixed = attend(self.attn1, query, key, value, video_keys)
+            text_mixed = attend(self.attn1, text_query, key, value, text_keys)
+        video = self.finish(video, mixed, self.ffn)
+        return video, self.finish(text, text_mixed, self.ffn_text)
+
+    def text_only(self, text: Stream, video_key: Tensor, video_value: Tensor) -> Stream:
+        """Advance the caption stream against cached video keys and values."""
+        query, key, value = self.project(text)
+        key, value = torch.cat((video_key, key), 1), torch.cat((video_value, value), 1)
+        return self.finish(text, attend(self.attn1, query, key, value), self.ffn_text)
+
+    def _modulation(self, stream: Stream) -> tuple[Tensor, ...]:
+        return (self.scale_shift_table + stream.modulation).chunk(6, dim=1)
+
+
+class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
+    """Predicts video velocity and caption logits in one pass.
+
+    Every weight of a stock Wan2.1 transformer has the same name here; what the captions add is
+    named `caption_*`, `text_*` or `ffn_text`.
+
+    Args:
+        patch_size: latent frames, rows and columns per video token.
+        num_attention_heads: heads of every attention.
+        attention_head_dim: width of a head; d is heads times this.
+        in_channels: C of the latents.
+        out_channels: C of the velocity.
+        text_dim: width of the condition `encoder_hidden_states`.
+        freq_dim: width of the sinusoidal time features.
+        ffn_dim: hidden width of each expert.
+        num_layers: number of blocks.
+        cross_attn_norm: whether cross-attention has its own affine norm.
+        eps: of all Wan norms.
+        rope_max_seq_len: most tokens per video axis.
+        caption_vocab_size: V.
+        caption_length: L the captions were trained at.
+        condition_length: tokens of the condition; shorter prompts are padded with zeros.
+        text_flow: how text was trained: `discrete_uniform`, `discrete_mask` (one extra source id,
+            V) or `embedding`.
+        null_condition: the absent condition: `zeros` or `empty_prompt`.
+        understanding_attention: `bidirectional`, or `isolated` where understanding is run with
+            `isolate_video`.
+    """
+
+    _supports_gradient_checkpointing = True
+    _skip_layerwise_casting_patterns: ClassVar[list[str]] = [
+        "patch_embedding",
+        "condition_embedder",
+        "norm",
+    ]
+    _no_split_modules: ClassVar[list[str]] = ["UniViGUBlock"]
+    _repeated_blocks: ClassVar[list[str]] = ["UniViGUBlock"]
+    # Wan's list, and the caption stream's time path for the same reason: sinusoids need float32
+    _keep_in_fp32_modules: ClassVar[list[str]] = [
+        "rope",
+        "time_embedder",
+        "scale_shift_table",
+        "norm1",
+        "norm2",
+        "norm3",
+        "caption_time_embedder",
+    ]
+
+    @register_to_config
+    def __init__(  # noqa: PLR0913 - one argument per config entry, as diffusers requires
+        self,
+        patch_size: tuple[int, int, int] = (1, 2, 2),
+        num_attention_heads: int = 40,
+        attention_head_dim: int = 128,
+        in_channels: int = 16,
+        out_channels: int = 16,
+        text_dim: int = 4096,
+        freq_dim: int = 256,
+        ffn_dim: int = 13824,
+        num_layers: int = 40,
+        cross_attn_norm: bool = True,
+        eps: float = 1e-6,
+        rope_max_seq_len: int = 1024,
+        caption_vocab_size: int = 256_384,
+        caption_length: int = 256,
+        condition_length: int = 512,
+        text_flow: str = "discrete_uniform",
+        null_condition: str = "zeros",
+        understanding_attention: str = "bidirectional",
+    ) -> None:
+        super().__init__()
+        dim = num_attention_heads * attention_head_dim
+        self.rope = WanRotaryPosEmbed(attention_head_dim, patch_size, rope_max_seq_len)
+        self.patch_embedding = nn.Conv3d(
+            in_channels, dim, kernel_size=patch_size, stride=patch_size
+        )
+        self.condition_embedder = WanTimeTextImageEmbedding(
+            dim=dim, time_freq_dim=freq_dim, time_proj_dim=dim * 6, text_embed_dim=text_dim
+        )
+        self.blocks = nn.ModuleList(
+            UniViGUBlock(dim, ffn_dim, num_attention_heads, cross_attn_norm, eps)
+            for _ in range(num_layers)
+        )
+        self.norm_out = FP32LayerNorm(dim, eps, elementwise_affine=False)
+        self.proj_out = nn.Linear(dim, out_channels * math.prod(patch_size))
+        self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+
+        num_ids = caption_vocab_size + (text_flow == "discrete_mask")
+        self.caption_embedding = nn.Embedding(num_ids, dim)
+        self.caption_time_embedder = TimestepEmbedding(freq_dim, dim)
+        self.caption_time_proj = nn.Linear(dim, dim * 6)
+        self.text_norm_out = nn.LayerNorm(dim, TEXT_HEAD_EPS, bias=False)
+        self.text_proj_out = nn.Linear(dim, caption_vocab_size)
+        self.text_scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+        nn.init.zeros_(self.text_proj_out.weight)
+        nn.init.zeros_(self.text_proj_out.bias)
+
+        self.gradient_checkpointing = False
+        #: (1, c, text_dim) states of the empty prompt; set by whoever owns the text encoder
+        self.empty_prompt_embeds: Tensor | None = None
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        caption_ids: Tensor | None = None,
+        caption_timestep: Tensor | None = None,
+        caption_mask: Tensor | None = None,
+        *,
+        caption_embeds: Tensor | None = None,
+        isolate_video: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Predict the velocity of the video and the clean caption.
+
+        Args:
+            hidden_states: (B, C, F, H, W) noisy latents, normalised.
+            timestep: (B,) float32, 1000 x video sigma.
+            encoder_hidden_states: (B, c, text_dim) condition, zero-padded.
+            caption_ids: (B, L) int64 noisy caption ids; None for no caption stream.
+            caption_timestep: (B,) float32, 1000 x text sigma.
+            caption_mask: (B, L) bool, true where a caption key may be seen; None sees all.
+            caption_embeds: (B, L, d) in place of `caption_ids` under `text_flow: embedding`.
+            isolate_video: (B,) bool; where true, video queries see no text keys and the video
+                stream cross-attends to the null condition.
+
+        Returns:
+            Velocity (B, C, F, H, W), noise minus clean, and logits (B, L, V) of the clean
+            caption, None without a caption stream.
+
+        Source: block equations of Wan2.1 with the streams of Uni-ViGU section 3.
+        """
+        context = self.condition_embedder.text_embedder(encoder_hidden_states)
+        video_context = context
+        if isolate_video is not None:
+            null = self.condition_embedder.text_embedder(self.null_embeds(encoder_hidden_states))
+            video_context = torch.where(isolate_video[:, None, None], null, context)
+        video = self._video_stream(hidden_states, timestep, video_context)
+        text = None
+        if caption_ids is not None or caption_embeds is not None:
+            embeds = self._caption_embeds(caption_ids, caption_embeds, context)
+            text = self._text_stream(embeds, caption_timestep, context)
+        masks = _key_masks(video, text, caption_mask, isolate_video)
+        for block in self.blocks:
+            if torch.is_grad_enabled() and self.gradient_checkpointing:
+                video, text = self._gradient_checkpointing_func(block, video, text, *masks)
+            else:
+                video, text = block(video, text, *masks)
+        velocity = self._video_head(video, hidden_states.shape)
+        return velocity, None if text is None else self._text_head(text)
+
+    def cache_video(
+        self, hidden_states: Tensor, timestep: Tensor, encoder_hidden_states: Tensor
+    ) -> VideoCache:
+        """Return every block's video keys and values with the video isolated.
+
+        They depend on the clip and the weights alone, so that one pass serves every text step,
+        instruction and seed. `encoder_hidden_states` gives batch, length and dtype only.
+        """
+        null = self.condition_embedder.text_embedder(self.null_embeds(encoder_hidden_states))
+        context = null.expand(hidden_states.shape[0], -1, -1)
+        video = self._video_stream(hidden_states, timestep, context)
+        cache = []
+        for index, block in enumerate(self._typed_blocks):
+            query, key, value = block.project(video)
+            cache.append((key, value))
+            if index + 1 < len(self.blocks):  # nothing reads the last block's video output
+                mixed = attend(block.attn1, query, key, value)
+                video = block.finish(video, mixed, block.ffn)
+        return tuple(cache)
+
+    def denoise_text(
+        self,
+        cache: VideoCache,
+        encoder_hidden_states: Tensor,
+        caption_ids: Tensor,
+        caption_timestep: Tensor,
+    ) -> Tensor:
+        """Return caption logits (B, L, V) from text tokens and cached video alone.
+
+        Equals the logits of `forward(..., isolate_video=True)` on the cached clip.
+        """
+        context = self.condition_embedder.text_embedder(encoder_hidden_states)
+        embeds = self._caption_embeds(caption_ids, None, context)
+        text = self._text_stream(embeds, caption_timestep, context)
+        for block, (key, value) in zip(self._typed_blocks, cache, strict=True):
+            text = block.text_only(text, key, value)
+        return self._text_head(text)
+
+    def null_embeds(self, like: Tensor) -> Tensor:
+        """Return the null condition (1, c, text_dim) with the length and dtype of `like`.
+
+        Raises:
+            ValueError: if the null is the empty prompt and nobody has set its states.
+        """
+        if self.config.null_condition == "zeros":
+            return torch.zeros_like(like[:1])
+        if self.empty_prompt_embeds is None:
+            raise ValueError("null_condition is empty_prompt: set empty_prompt_embeds first")
+        return self.empty_prompt_embeds.to(like)
+
+    @property
+    def _typed_blocks(self) -> list[UniViGUBlock]:
+        return [cast(UniViGUBlock, block) for block in self.blocks]
+
+    def _video_stream(self, latents: Tensor, timestep: Tensor, context: Tensor) -> Stream:
+        tokens = self.patch_embedding(latents).flatten(2).transpose(1, 2).contiguous()
+        embedder = self.condition_embedder
+        temb = self._time_embedding(embedder.time_embedder, timestep).type_as(context)
+        modulation = embedder.time_proj(embedder.act_fn(temb))
+        rotary = video_rotary(*self.rope(latents))
+        return _stream(tokens, context, modulation, temb, rotary)
+
+    def _text_stream(self, embeds: Tensor, timestep: Tensor | None, context: Tensor) -> Stream:
+        assert timestep is not None, "a caption stream needs caption_timestep"
+        temb = self._time_embedding(self.caption_time_embedder, timestep).type_as(context)
+        modulation = self.caption_time_proj(self.condition_embedder.act_fn(temb))
+        head_dim = self.config.attention_head_dim
+        rotary = text_rotary(embeds.shape[1], head_dim, embeds.device)
+        return _stream(embeds, context, modulation, temb, rotary)
+
+    def _time_embedding(self, embedder: TimestepEmbedding, timestep: Tensor) -> Tensor:
+        features = self.condition_embedder.timesteps_proj(timestep)  # sinusoids in float32
+        embedding: Tensor = embedder(features.to(embedder.linear_1.weight.dtype))
+        return embedding
+
+    def _caption_embeds(self, ids: Tensor | None, embeds: Tensor | None, context: Tensor) -> Tensor:
+        states: Tensor = self.caption_embedding(ids) if embeds is None else embeds
+        return states.type_as(context)
+
+    def _video_head(self, video: Stream, shape: torch.Size) -> Tensor:
+        shift, scale = (self.scale_shift_table + video.temb[:, None]).chunk(2, dim=1)
+        normed = _modulate(self.norm_out(video.hidden.float()), shift, scale, video.hidden)
+        patches = self.proj_out(normed)
+        b, _, f, h, w = shape
+        p_t, p_h, p_w = self.config.patch_size
+        grid = patches.reshape(b, f // p_t, h // p_h, w // p_w, p_t, p_h, p_w, -1)
+        return grid.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+    def _text_head(self, text: Stream) -> Tensor:
+        shift, scale = (self.text_scale_shift_table + text.temb[:, None]).chunk(2, dim=1)
+        normed = self.text_norm_out(text.hidden)
+        logits: Tensor = self.text_proj_out((normed * (1 + scale) + shift).type_as(text.hidden))
+        return logits
+
+
+def _stream(
+    hidden: Tensor, context: Tensor, modulation: Tensor, temb: Tensor, rotary: Rotary
+) -> Stream:
+    return Stream(hidden, context, modulation.unflatten(1, (6, -1)).float(), temb, rotary)
+
+
+def _modulate(normed: Tensor, shift: Tensor, scale: Tensor, like: Tensor) -> Tensor:
+    return (normed * (1 + scale) + shift).type_as(like)
+
+
+def _key_masks(
+    video: Stream, text: Stream | None, caption_mask: Tensor | None, isolate: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the (B, N_v + L) key masks of video and of text queries, None where all is seen."""
+    if text is None or (caption_mask is None and isolate is None):
+        return None, None
+    batch, length = text.hidden.shape[:2]
+    device = text.hidden.device
+    seen = torch.ones(batch, video.hidden.shape[1], dtype=torch.bool, device=device)
+    if caption_mask is None:
+        caption_mask = torch.ones(batch, length, dtype=torch.bool, device=device)
+    text_keys = torch.cat((seen, caption_mask.bool()), 1)
+    if isolate is None:
+        return text_keys, text_keys
+    return torch.cat((seen, caption_mask.bool() & ~isolate[:, None]), 1), text_keys
