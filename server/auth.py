@@ -29,7 +29,8 @@ def require_key(
     keys = services.settings.api_keys
     if not keys:
         return
-    token = given.credentials.encode() if given else b""
+    # headers arrive decoded as Latin-1, whatever the client wrote
+    token = given.credentials.encode("latin-1") if given else b""
     # every key is compared, so that the time taken says nothing about which one is close
     matches = [hmac.compare_digest(token, key.get_secret_value().encode()) for key in keys]
     if not any(matches):

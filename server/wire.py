@@ -99,7 +99,7 @@ def video_view(record: JobRecord, retention_days: float) -> Video:
     assert isinstance(request, GenerateRequest)
     text = record.result.text if record.result else None
     files = record.result.artifacts if record.result else {}
-    variants = [name for name in ("video", "thumbnail") if name in files]
+    variants: list[str] = [name for name in ("video", "thumbnail") if name in files]
     if text is not None:
         variants += ["caption", "txt"]
     return Video(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeVar
 
+import anyio
+import anyio.to_thread
 import obstore.exceptions
 import redis
 from fastapi import APIRouter
@@ -13,11 +15,16 @@ from pydantic import BaseModel, Field
 
 from contract.engine_status import warm_workers
 from server.errors import Unavailable
-from server.services import InjectedServices
+from server.services import InjectedServices, Services
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
+
+#: each part behind the server has this long to answer; probes give up soon after
+PROBE_SECONDS = 2
+
+Answer = TypeVar("Answer")
 
 
 class Alive(BaseModel):
@@ -40,30 +47,30 @@ def healthz() -> Alive:
 
 
 @router.get("/readyz")
-def readyz(services: InjectedServices) -> Ready:
+async def readyz(services: InjectedServices) -> Ready:
     """Say that a job would be done now: queue, artifact store and a warm engine."""
-    engines = 0
-
-    def count_engines() -> None:
-        nonlocal engines
-        engines = warm_workers(services.redis)
-
     missing = []
-    if not _answers("Redis", count_engines, redis.RedisError):
+    engines = await _asked("Redis", lambda: warm_workers(services.redis))
+    if engines is None:
         missing.append("Redis does not answer")
     elif engines == 0:
         missing.append("no engine is warm")
-    if not _answers("artifact store", services.artifacts.check, obstore.exceptions.BaseError):
+    if not await _asked("artifact store", lambda: _store_answers(services)):
         missing.append("the artifact store does not answer")
     if missing:
         raise Unavailable("not ready: " + "; ".join(missing), code="not_ready")
-    return Ready(warm_engines=engines)
+    return Ready(warm_engines=engines or 0)
 
 
-def _answers(name: str, ask: Callable[[], None], failure: type[Exception]) -> bool:
-    try:
-        ask()
-    except failure as error:
-        logger.warning("%s does not answer: %r", name, error)
-        return False
+def _store_answers(services: Services) -> bool:
+    services.artifacts.check()
     return True
+
+
+async def _asked(name: str, ask: Callable[[], Answer]) -> Answer | None:
+    try:
+        with anyio.fail_after(PROBE_SECONDS):
+            return await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+    except (redis.RedisError, obstore.exceptions.BaseError, OSError) as error:
+        logger.warning("%s does not answer: %r", name, error)
+        return None

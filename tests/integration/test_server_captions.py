@@ -1,0 +1,170 @@
+"""Caption jobs over HTTP: uploads, finished videos, and what is refused."""
+
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+from fastapi.testclient import TestClient
+from rq import Queue
+from rq.serializers import JSONSerializer
+from server_apps import Worker
+
+from contract.artifacts import upload_key
+from contract.requests import UnderstandRequest
+from server.settings import ServerSettings
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+#: more than the form parser keeps in memory
+CLIP = b"0123456789abcdef" * 2**17
+
+
+def upload(api: TestClient, **fields: str) -> str:
+    response = api.post("/v1/captions", files={"video": ("clip.mp4", CLIP)}, data=fields)
+    assert response.status_code == 200, response.text
+    return str(response.json()["id"])
+
+
+def test_an_upload_becomes_a_job_with_its_bytes_in_the_store(
+    api: TestClient, worker: Worker
+) -> None:
+    caption_id = upload(api, instruction="which colour?", seed="4", num_inference_steps="6")
+    record = worker.jobs.get(caption_id)
+    assert record is not None
+    source = upload_key(caption_id)
+    assert record.parsed_request() == UnderstandRequest(
+        source=source, instruction="which colour?", seed=4, num_inference_steps=6
+    )
+    assert worker.artifacts.get(source) == CLIP
+    queue = Queue("understand", connection=worker.redis, serializer=JSONSerializer)
+    assert queue.job_ids == [caption_id]
+
+
+def test_a_caption_job_has_the_defaults_of_the_checkpoint(api: TestClient) -> None:
+    caption = api.get(f"/v1/captions/{upload(api)}").json()
+    assert (caption["object"], caption["status"], caption["text"]) == ("caption", "queued", None)
+    assert caption["num_inference_steps"] == 12
+
+
+def test_a_finished_video_is_captioned_by_its_id(api: TestClient, worker: Worker) -> None:
+    video_id = api.post("/v1/videos", json={"prompt": "a red circle"}).json()["id"]
+    worker.complete(video_id, video=b"frames")
+    response = api.post("/v1/captions", json={"video_id": video_id})
+    record = worker.jobs.get(response.json()["id"])
+    assert record is not None
+    request = record.parsed_request()
+    assert isinstance(request, UnderstandRequest)
+    assert worker.artifacts.get(request.source) == b"frames"
+
+
+def test_a_video_that_is_not_finished_is_refused(api: TestClient) -> None:
+    video_id = api.post("/v1/videos", json={"prompt": "a red circle"}).json()["id"]
+    response = api.post("/v1/captions", json={"video_id": video_id})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert (error["param"], error["code"]) == ("video_id", "video_not_ready")
+
+
+def test_the_text_is_served_alone_and_with_its_facts(api: TestClient, worker: Worker) -> None:
+    caption_id = upload(api, seed="4")
+    assert api.get(f"/v1/captions/{caption_id}/content").status_code == 404
+    worker.complete(caption_id, text="ein rötlicher Kreis")
+    url = f"/v1/captions/{caption_id}"
+    assert api.get(url).json()["text"] == "ein rötlicher Kreis"
+    assert api.get(f"{url}/content").text == "ein rötlicher Kreis\n"
+    assert api.get(f"{url}/content", params={"format": "json"}).json() == {
+        "id": caption_id,
+        "text": "ein rötlicher Kreis",
+        "instruction": None,
+        "model": "univigu",
+        "seed": 4,
+    }
+
+
+def test_delete_removes_the_upload_too(api: TestClient, worker: Worker) -> None:
+    caption_id, other = upload(api), upload(api)
+    answer = api.delete(f"/v1/captions/{caption_id}").json()
+    assert answer == {"id": caption_id, "object": "caption.deleted", "deleted": True}
+    assert worker.artifacts.list("uploads/") == [upload_key(other)]
+
+
+def test_cancel_and_list_work_as_for_videos(api: TestClient) -> None:
+    caption_id = upload(api)
+    assert api.post(f"/v1/captions/{caption_id}/cancel").json()["status"] == "cancelled"
+    assert [item["id"] for item in api.get("/v1/captions").json()["data"]] == [caption_id]
+    assert api.get("/v1/videos").json()["data"] == []
+
+
+def test_a_caption_is_no_video(api: TestClient) -> None:
+    assert api.get(f"/v1/videos/{upload(api)}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "param", "code"),
+    [
+        ({"video": ("clip.mp4", b"")}, {}, "video", "empty_file"),
+        ({}, {"instruction": "what?"}, "video", "missing_required_parameter"),
+        ({}, {"video": "clip.mp4"}, "video", "unknown_parameter"),
+        ({"video": ("a", b"x"), "audio": ("b", b"y")}, {}, "audio", "invalid_value"),
+        ({"video": ("a", b"x")}, {"video_id": "video_x"}, "video", "invalid_value"),
+        ({}, {"video_id": "video_x"}, "video_id", "invalid_value"),
+        ({"video": ("a", b"x")}, {"seed": "-1"}, "seed", "invalid_value"),
+        ({"video": ("a", b"x")}, {"num_inference_steps": "101"}, "num_inference_steps", None),
+        ({"video": ("a", b"x")}, {"instruction": " "}, "instruction", "invalid_value"),
+        ({"video": ("a", b"x")}, {"prompt": "x"}, "prompt", "unknown_parameter"),
+        ({"video": ("a", b"x")}, {"model": "other"}, "model", "model_not_found"),
+        ({"video": ("a", b"x")}, {"response_format": "srt"}, "response_format", None),
+    ],
+)
+def test_what_cannot_be_captioned_is_refused_by_name(
+    api: TestClient,
+    worker: Worker,
+    files: dict[str, tuple[str, bytes]],
+    data: dict[str, str],
+    param: str,
+    code: str | None,
+) -> None:
+    response = api.post("/v1/captions", files=files, data=data)
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["param"] == param
+    assert code in (None, error["code"])
+    assert worker.jobs.live_ids() == set()
+    assert worker.artifacts.list("uploads/") == []
+
+
+class TestUploadLimit:
+    """One server with a small limit, asked with a declared length and without one."""
+
+    @pytest.fixture
+    def server_settings(self, server_settings: ServerSettings) -> ServerSettings:
+        return server_settings.model_copy(update={"max_upload_bytes": 100_000})
+
+    @pytest.mark.parametrize("declared", [True, False])
+    @pytest.mark.parametrize(("size", "status"), [(99_000, 200), (101_000, 413)])
+    def test_a_body_over_the_limit_is_413(
+        self, api: TestClient, declared: bool, size: int, status: int
+    ) -> None:
+        body = api.build_request("POST", "/x", files={"video": ("clip.mp4", b"x" * size)})
+        data = body.read()
+        headers = {"content-type": body.headers["content-type"]}
+        content = data if declared else (data[i : i + 8192] for i in range(0, len(data), 8192))
+        response = api.post("/v1/captions", content=content, headers=headers)
+        assert response.status_code == status, response.text
+        if status == 413:
+            assert response.json()["error"]["code"] == "request_too_large"
+            assert "100000 bytes" in response.json()["error"]["message"]
+
+    def test_the_refusal_comes_before_the_upload_has_ended(self, live_url: str) -> None:
+        address = urlsplit(live_url)
+        assert address.hostname
+        assert address.port
+        chunk = b"186a0\r\n" + b"x" * 100_000 + b"\r\n"
+        with socket.create_connection((address.hostname, address.port), timeout=20) as client:
+            client.sendall(
+                b"POST /v1/captions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+                b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+                b'47\r\n--b\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n'
+                b"\r\n\r\n" + chunk
+            )
+            assert client.recv(1000).startswith(b"HTTP/1.1 413 ")

@@ -1,0 +1,82 @@
+"""The event stream of a job over a real HTTP server."""
+
+import threading
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+from server_apps import Worker
+
+from contract.jobs import Status
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+def parse(text: str) -> list[dict[str, str]]:
+    blocks = [block for block in text.split("\n\n") if "data:" in block]
+    return [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
+
+
+def types(text: str) -> list[str]:
+    return [event["event"] for event in parse(text)]
+
+
+@pytest.fixture
+def video_id(api: TestClient) -> str:
+    return str(api.post("/v1/videos", json={"prompt": "a red circle"}).json()["id"])
+
+
+def test_an_ended_job_is_replayed_and_the_stream_ends(
+    api: TestClient, worker: Worker, video_id: str
+) -> None:
+    worker.complete(video_id, video=b"x")
+    response = api.get(f"/v1/videos/{video_id}/events")
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert types(response.text) == ["queued", "started", "completed"]
+
+
+def test_a_replay_starts_behind_the_last_id_seen(
+    api: TestClient, worker: Worker, video_id: str
+) -> None:
+    worker.complete(video_id, video=b"x")
+    url = f"/v1/videos/{video_id}/events"
+    events = parse(api.get(url).text)
+    for seen, event in enumerate(events):
+        rest = api.get(url, headers={"last-event-id": event["id"]}).text
+        assert parse(rest) == events[seen + 1 :]
+
+
+def test_an_id_that_is_none_is_refused(api: TestClient, video_id: str) -> None:
+    response = api.get(f"/v1/videos/{video_id}/events", headers={"last-event-id": "x"})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "Last-Event-ID"
+
+
+def test_a_running_job_is_followed_until_it_ends(
+    live_url: str, worker: Worker, video_id: str
+) -> None:
+    attempt = worker.start(video_id)
+    received = []
+    with httpx2.stream("GET", f"{live_url}/v1/videos/{video_id}/events", timeout=30) as stream:
+        for line in stream.iter_lines():
+            if not line.startswith("event: "):
+                continue
+            received.append(line.removeprefix("event: "))
+            if received[-1] == "started":
+                worker.jobs.progress(video_id, attempt, "denoise", 1, 2)
+            elif received[-1] == "progress":
+                worker.jobs.cancel(video_id)
+            elif received[-1] == "cancel_requested":
+                assert worker.jobs.finish(video_id, attempt, Status.CANCELLED)
+    assert received == ["queued", "started", "progress", "cancel_requested", "cancelled"]
+
+
+def test_a_stream_ends_when_its_job_is_deleted(
+    live_url: str, worker: Worker, video_id: str
+) -> None:
+    worker.start(video_id)
+    with httpx2.stream("GET", f"{live_url}/v1/videos/{video_id}/events", timeout=30) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        threading.Thread(target=httpx2.delete, args=(f"{live_url}/v1/videos/{video_id}",)).start()
+        assert list(lines)[-1] == ""

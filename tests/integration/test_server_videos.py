@@ -1,0 +1,310 @@
+"""Video jobs over HTTP, on real Redis and a real artifact store."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from rq import Queue
+from rq.serializers import JSONSerializer
+from server_apps import Worker
+
+from contract.errors import ErrorInfo
+from contract.jobs import Status
+from contract.queues import JOB_FUNCTION, JOB_TIMEOUT_SECONDS, MAX_RETRIES
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+FRAMES = bytes(range(256)) * 8
+
+
+def create(api: TestClient, **fields: Any) -> str:
+    response = api.post("/v1/videos", json={"prompt": "a red circle", **fields})
+    assert response.status_code == 200, response.text
+    return str(response.json()["id"])
+
+
+@pytest.fixture
+def completed(api: TestClient, worker: Worker) -> str:
+    video_id = create(api, seed=5)
+    worker.complete(video_id, video=FRAMES, thumbnail=b"jpeg")
+    return video_id
+
+
+def test_a_json_request_becomes_a_queued_job(api: TestClient) -> None:
+    response = api.post("/v1/videos", json={"prompt": "a red circle", "size": "64x64", "seed": 5})
+    video = response.json()
+    assert (video["object"], video["status"], video["progress"]) == ("video", "queued", 0)
+    assert (video["size"], video["width"], video["height"], video["seed"]) == ("64x64", 64, 64, 5)
+    assert int(response.headers["openai-poll-after-ms"]) > 0
+    assert api.get(f"/v1/videos/{video['id']}").json() == video
+
+
+def test_a_form_with_bracket_keys_means_the_same_as_json(api: TestClient) -> None:
+    form = {"prompt": "a red circle", "seconds": "1", "video_params[fps]": "16", "seed": "5"}
+    same = {"prompt": "a red circle", "seconds": 1, "video_params": {"fps": 16}, "seed": 5}
+    answers = [
+        api.post("/v1/videos", files={name: (None, value) for name, value in form.items()}),
+        api.post("/v1/videos", data=form),
+        api.post("/v1/videos", json=same),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    own = {"id", "created_at", "urls"}
+    objects = [
+        {name: value for name, value in answer.json().items() if name not in own}
+        for answer in answers
+    ]
+    assert objects[0] == objects[1] == objects[2]
+    assert (objects[0]["fps"], objects[0]["num_frames"]) == (16, 17)
+
+
+def test_the_ticket_in_the_queue_names_the_job_and_nothing_else(
+    api: TestClient, worker: Worker
+) -> None:
+    video_id = create(api)
+    queue = Queue("generate", connection=worker.redis, serializer=JSONSerializer)
+    (ticket,) = queue.jobs
+    assert (ticket.id, ticket.func_name, ticket.args) == (video_id, JOB_FUNCTION, [video_id])
+    assert (ticket.timeout, ticket.retries_left) == (JOB_TIMEOUT_SECONDS, MAX_RETRIES)
+
+
+def test_steps_of_a_running_job_are_its_progress(api: TestClient, worker: Worker) -> None:
+    video_id = create(api)
+    attempt = worker.start(video_id)
+    worker.jobs.progress(video_id, attempt, "denoise", 5, 20)
+    video = api.get(f"/v1/videos/{video_id}").json()
+    assert (video["status"], video["progress"], video["phase"]) == ("in_progress", 25, "denoise")
+    assert (video["attempt"], video["completed_at"]) == (1, None)
+
+
+def test_a_completed_job_has_its_caption_and_its_urls(api: TestClient, completed: str) -> None:
+    response = api.get(f"/v1/videos/{completed}")
+    video = response.json()
+    assert (video["status"], video["progress"]) == ("completed", 100)
+    assert video["caption"] == "a red circle moves left"
+    assert "openai-poll-after-ms" not in response.headers
+    del video["urls"]["events"]
+    assert {name: api.get(url).status_code for name, url in video["urls"].items()} == {
+        "video": 200,
+        "thumbnail": 200,
+        "caption": 200,
+        "txt": 200,
+    }
+
+
+def test_a_failed_job_is_answered_with_200_and_its_error(api: TestClient, worker: Worker) -> None:
+    video_id = create(api)
+    error = ErrorInfo(code="prompt_too_long", message="70 tokens, at most 64", param="prompt")
+    worker.jobs.finish(video_id, worker.start(video_id), Status.FAILED, error=error)
+    response = api.get(f"/v1/videos/{video_id}")
+    assert response.status_code == 200
+    assert response.json()["status"] == "failed"
+    assert response.json()["error"] == error.model_dump()
+
+
+def test_pages_follow_each_other(api: TestClient) -> None:
+    ids = [create(api) for _ in range(3)]
+    first = api.get("/v1/videos", params={"limit": 2, "order": "asc"}).json()
+    assert [video["id"] for video in first["data"]] == ids[:2]
+    assert (first["object"], first["has_more"], first["last_id"]) == ("list", True, ids[1])
+    rest = api.get("/v1/videos", params={"after": first["last_id"], "order": "asc"}).json()
+    assert [video["id"] for video in rest["data"]] == ids[2:]
+    assert rest["has_more"] is False
+
+
+def test_the_newest_job_is_listed_first(api: TestClient) -> None:
+    ids = [create(api) for _ in range(2)]
+    assert api.get("/v1/videos").json()["first_id"] == ids[1]
+
+
+def test_a_page_may_be_empty(api: TestClient) -> None:
+    empty = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    assert api.get("/v1/videos").json() == empty
+    create(api)
+    assert api.get("/v1/videos?limit=0").json() == empty | {"has_more": True}
+
+
+@pytest.mark.parametrize(
+    ("query", "param"), [("limit=-1", "limit"), ("limit=101", "limit"), ("order=up", "order")]
+)
+def test_a_bad_query_is_refused_by_name(api: TestClient, query: str, param: str) -> None:
+    response = api.get(f"/v1/videos?{query}")
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == param
+
+
+def test_a_cursor_that_does_not_exist_is_refused(api: TestClient) -> None:
+    response = api.get("/v1/videos?after=video_gone")
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "after"
+
+
+def test_cancel_of_a_queued_job_is_at_once(api: TestClient, worker: Worker) -> None:
+    video_id = create(api)
+    assert api.post(f"/v1/videos/{video_id}/cancel").json()["status"] == "cancelled"
+    assert worker.start(video_id) == 0
+
+
+def test_cancel_of_a_running_job_waits_for_the_worker(api: TestClient, worker: Worker) -> None:
+    video_id = create(api)
+    attempt = worker.start(video_id)
+    video = api.post(f"/v1/videos/{video_id}/cancel").json()
+    assert video["status"] == "in_progress"
+    assert video["cancel_requested_at"] is not None
+    worker.jobs.finish(video_id, attempt, Status.CANCELLED)
+    assert api.get(f"/v1/videos/{video_id}").json()["status"] == "cancelled"
+
+
+def test_cancel_of_an_ended_job_leaves_it_as_it_is(api: TestClient, completed: str) -> None:
+    response = api.post(f"/v1/videos/{completed}/cancel")
+    assert response.status_code == 200
+    assert response.json()["status"] == "completed"
+
+
+def test_delete_removes_record_and_files(api: TestClient, worker: Worker, completed: str) -> None:
+    answer = api.delete(f"/v1/videos/{completed}").json()
+    assert answer == {"id": completed, "object": "video.deleted", "deleted": True}
+    assert api.get(f"/v1/videos/{completed}").status_code == 404
+    assert api.get("/v1/videos").json()["data"] == []
+    assert worker.artifacts.list("jobs/") == []
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_delete_of_a_live_job_stops_it(api: TestClient, worker: Worker, running: bool) -> None:
+    video_id = create(api)
+    attempt = worker.start(video_id) if running else 0
+    assert api.delete(f"/v1/videos/{video_id}").status_code == 200
+    assert worker.jobs.progress(video_id, attempt, "denoise", 1, 20) == "not_mine"
+    assert worker.start(video_id) == 0
+    assert worker.jobs.live_ids() == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/cancel"),
+        ("GET", "/content"),
+        ("GET", "/events"),
+    ],
+)
+def test_an_unknown_job_is_404(api: TestClient, method: str, path: str) -> None:
+    response = api.request(method, f"/v1/videos/video_unknown{path}")
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "not_found"
+    assert response.headers["x-should-retry"] == "false"
+
+
+def test_the_video_is_served_whole_and_its_tag_is_stable(api: TestClient, completed: str) -> None:
+    response = api.get(f"/v1/videos/{completed}/content")
+    assert response.content == FRAMES
+    assert response.headers["content-type"] == "video/mp4"
+    assert response.headers["accept-ranges"] == "bytes"
+    again = api.get(
+        f"/v1/videos/{completed}/content", headers={"if-none-match": response.headers["etag"]}
+    )
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("header", "part"),
+    [("bytes=0-0", FRAMES[:1]), ("bytes=10-19", FRAMES[10:20]), ("bytes=-5", FRAMES[-5:])],
+)
+def test_a_range_of_the_video_is_partial_content(
+    api: TestClient, completed: str, header: str, part: bytes
+) -> None:
+    response = api.get(f"/v1/videos/{completed}/content", headers={"range": header})
+    assert (response.status_code, response.content) == (206, part)
+    assert response.headers["content-length"] == str(len(part))
+    assert response.headers["content-range"].endswith(f"/{len(FRAMES)}")
+
+
+def test_a_range_past_the_end_is_416(api: TestClient, completed: str) -> None:
+    response = api.get(
+        f"/v1/videos/{completed}/content", headers={"range": f"bytes={len(FRAMES)}-"}
+    )
+    assert response.status_code == 416
+    assert response.headers["content-range"] == f"bytes */{len(FRAMES)}"
+    assert response.json()["error"]["param"] == "Range"
+
+
+def test_a_range_of_a_changed_file_is_the_whole_file(api: TestClient, completed: str) -> None:
+    url = f"/v1/videos/{completed}/content"
+    tag = api.head(url).headers["etag"]
+    for condition, status in ((tag, 206), ('"other"', 200)):
+        headers = {"range": "bytes=0-9", "if-range": condition}
+        assert api.get(url, headers=headers).status_code == status
+
+
+def test_head_names_the_size_without_a_body(api: TestClient, completed: str) -> None:
+    response = api.head(f"/v1/videos/{completed}/content")
+    assert response.content == b""
+    assert response.headers["content-length"] == str(len(FRAMES))
+
+
+def test_the_caption_is_served_as_text_and_as_json(api: TestClient, completed: str) -> None:
+    url = f"/v1/videos/{completed}/content"
+    assert api.get(url, params={"variant": "txt"}).text == "a red circle moves left\n"
+    assert json.loads(api.get(url, params={"variant": "caption"}).content) == {
+        "id": completed,
+        "caption": "a red circle moves left",
+        "prompt": "a red circle",
+        "model": "univigu",
+        "seed": 5,
+    }
+
+
+def test_the_thumbnail_is_an_image(api: TestClient, completed: str) -> None:
+    response = api.get(f"/v1/videos/{completed}/content", params={"variant": "thumbnail"})
+    assert (response.headers["content-type"], response.content) == ("image/jpeg", b"jpeg")
+
+
+def test_an_unknown_variant_is_refused_with_those_there_are(
+    api: TestClient, completed: str
+) -> None:
+    response = api.get(f"/v1/videos/{completed}/content", params={"variant": "poster"})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["param"] == "variant"
+    assert "'video', 'caption', 'txt' or 'thumbnail'" in error["message"]
+
+
+def test_content_before_the_end_is_not_there_and_not_worth_a_retry(api: TestClient) -> None:
+    response = api.get(f"/v1/videos/{create(api)}/content")
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "video_not_ready"
+    assert response.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("variant", ["txt", "caption", "thumbnail"])
+def test_a_variant_that_a_mode_does_not_make_is_404(
+    api: TestClient, worker: Worker, variant: str
+) -> None:
+    video_id = create(api, mode="video_only")
+    worker.complete(video_id, text=None, video=FRAMES)
+    response = api.get(f"/v1/videos/{video_id}/content", params={"variant": variant})
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "variant_not_available"
+
+
+def test_a_file_that_the_store_has_lost_is_404(
+    api: TestClient, worker: Worker, completed: str
+) -> None:
+    worker.artifacts.delete_all(f"jobs/{completed}/")
+    response = api.get(f"/v1/videos/{completed}/content")
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "artifact_missing"
+
+
+def test_a_picture_to_start_from_is_refused_by_name(api: TestClient) -> None:
+    files = {"prompt": (None, "a red circle"), "input_reference": ("a.png", b"png")}
+    response = api.post("/v1/videos", files=files)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "input_reference"
+
+
+def test_a_field_given_twice_is_refused(api: TestClient) -> None:
+    response = api.post("/v1/videos", data={"prompt": ["a", "b"]})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "prompt"
