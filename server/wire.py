@@ -14,6 +14,9 @@ from server.fields import MODEL_ID
 
 SECONDS_PER_DAY = 86_400
 
+#: which percents a phase covers, so that progress never runs backwards within an attempt
+_SHARES = {"denoise": (0, 90), "decode": (90, 99)}
+
 
 class Job(BaseModel):
     """What videos and captions have in common."""
@@ -23,7 +26,9 @@ class Job(BaseModel):
     status: Status = Field(
         description="`queued`, `in_progress`, then `completed`, `failed` or `cancelled`"
     )
-    progress: int = Field(description="Percent of the current phase; 100 once completed")
+    progress: int = Field(
+        description="Percent: denoising steps reach 90, decoded frames 99, completed is 100"
+    )
     phase: str | None = Field(description="What the worker is doing, e.g. `denoise`")
     attempt: int = Field(description="How often a worker has started the job")
     created_at: int = Field(description="Unix seconds, as all times here")
@@ -161,7 +166,8 @@ def _job_fields(
 def _percent(record: JobRecord) -> int:
     if record.status is Status.COMPLETED:
         return 100
-    return min(99, 100 * record.step // record.of) if record.of else 0
+    first, last = _SHARES.get(record.phase, (0, 99))
+    return first + (last - first) * record.step // record.of if record.of else 0
 
 
 def _seconds(time: float | None) -> int | None:

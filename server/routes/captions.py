@@ -16,6 +16,7 @@ from server.bodies import InjectedBody
 from server.caption_request import CaptionCreate, understand_request
 from server.content import content_response, rendered
 from server.dialect import validated
+from server.errors import NotFound
 from server.events import LastEventId, follow
 from server.openapi import body_schema
 from server.services import InjectedServices, Services
@@ -96,6 +97,8 @@ def caption_content(
     """Return the text alone."""
     jobs.check_completed(record)
     caption = caption_view(record, services.settings.retention_days)
+    if caption.text is None:
+        raise NotFound(f"{record.id} has no text", code="variant_not_available")
     if format == "txt":
         data, media_type = f"{caption.text}\n".encode(), "text/plain; charset=utf-8"
     else:

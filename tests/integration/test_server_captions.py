@@ -81,6 +81,28 @@ def test_the_text_is_served_alone_and_with_its_facts(api: TestClient, worker: Wo
     }
 
 
+def test_a_job_without_text_has_no_content(api: TestClient, worker: Worker) -> None:
+    caption_id = upload(api)
+    worker.complete(caption_id, text=None)
+    response = api.get(f"/v1/captions/{caption_id}/content")
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "variant_not_available"
+
+
+def test_a_video_without_a_file_cannot_be_captioned(api: TestClient, worker: Worker) -> None:
+    video_id = api.post("/v1/videos", json={"prompt": "a red circle"}).json()["id"]
+    worker.complete(video_id)
+    response = api.post("/v1/captions", json={"video_id": video_id})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "video_id"
+
+
+def test_a_caption_job_is_followed_like_a_video(api: TestClient, worker: Worker) -> None:
+    caption_id = upload(api)
+    worker.complete(caption_id, text="a red circle")
+    assert "event: completed" in api.get(f"/v1/captions/{caption_id}/events").text
+
+
 def test_delete_removes_the_upload_too(api: TestClient, worker: Worker) -> None:
     caption_id, other = upload(api), upload(api)
     answer = api.delete(f"/v1/captions/{caption_id}").json()

@@ -1,13 +1,21 @@
 """The event stream of a job over a real HTTP server."""
 
+import asyncio
+import contextlib
 import threading
+from pathlib import Path
 
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from server_apps import Worker
 
+from cli.embedded import EmbeddedRedis
 from contract.jobs import Status
+from server.app import create_app
+from server.events import follow
+from server.services import Services
+from server.settings import ServerSettings
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -80,3 +88,24 @@ def test_a_stream_ends_when_its_job_is_deleted(
         next(lines)
         threading.Thread(target=httpx2.delete, args=(f"{live_url}/v1/videos/{video_id}",)).start()
         assert list(lines)[-1] == ""
+
+
+def test_a_stream_ends_when_redis_goes_away(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(EmbeddedRedis(tmp_path))
+        settings = ServerSettings(redis_url=server.url, data_dir=tmp_path)
+        services = Services.connect(settings)
+        stack.callback(services.close)
+        worker = Worker(services.redis, services.artifacts)
+        worker.warm_up()
+        with TestClient(create_app(settings)) as api:
+            video_id = api.post("/v1/videos", json={"prompt": "x"}).json()["id"]
+
+        async def follow_until_redis_stops() -> list[str | None]:
+            received = []
+            async for event in follow(services, video_id, "0"):
+                received.append(event.event)
+                stack.close()
+            return received
+
+        assert asyncio.run(follow_until_redis_stops()) == ["queued"]

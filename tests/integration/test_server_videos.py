@@ -71,9 +71,9 @@ def test_the_ticket_in_the_queue_names_the_job_and_nothing_else(
 def test_steps_of_a_running_job_are_its_progress(api: TestClient, worker: Worker) -> None:
     video_id = create(api)
     attempt = worker.start(video_id)
-    worker.jobs.progress(video_id, attempt, "denoise", 5, 20)
+    worker.jobs.progress(video_id, attempt, "denoise", 10, 20)
     video = api.get(f"/v1/videos/{video_id}").json()
-    assert (video["status"], video["progress"], video["phase"]) == ("in_progress", 25, "denoise")
+    assert (video["status"], video["progress"], video["phase"]) == ("in_progress", 45, "denoise")
     assert (video["attempt"], video["completed_at"]) == (1, None)
 
 
@@ -304,7 +304,18 @@ def test_a_picture_to_start_from_is_refused_by_name(api: TestClient) -> None:
     assert response.json()["error"]["param"] == "input_reference"
 
 
-def test_a_field_given_twice_is_refused(api: TestClient) -> None:
-    response = api.post("/v1/videos", data={"prompt": ["a", "b"]})
+@pytest.mark.parametrize(
+    ("form", "param"),
+    [
+        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": "a", "video_params[fps]": ["8", "16"]}, "video_params"),
+        ({"prompt": "a", "seed": "1", "seed[x]": "2"}, "seed"),
+        ({"prompt": "a", "video_params[a][b]": "1"}, "video_params[a][b]"),
+    ],
+)
+def test_a_field_given_twice_or_too_deep_is_refused(
+    api: TestClient, form: dict[str, Any], param: str
+) -> None:
+    response = api.post("/v1/videos", data=form)
     assert response.status_code == 400
-    assert response.json()["error"]["param"] == "prompt"
+    assert response.json()["error"]["param"] == param

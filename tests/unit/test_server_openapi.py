@@ -4,6 +4,7 @@ After a change on purpose: `python tests/unit/test_server_openapi.py` writes the
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ def test_every_operation_and_field_of_a_request_is_described(api: dict[str, Any]
                 assert all(
                     "description" in field for field in body["schema"]["properties"].values()
                 )
+
+
+def test_the_page_about_the_api_lists_exactly_its_operations(api: dict[str, Any]) -> None:
+    page = (SNAPSHOT.parents[2] / "docs" / "api.md").read_text()
+    listed = re.findall(r"^\| `([A-Z]+ /\S+)` \|", page, flags=re.MULTILINE)
+    offered = [
+        f"{method.upper()} {path}"
+        for path, operations in api["paths"].items()
+        for method in operations
+    ]
+    assert sorted(listed) == sorted(offered)
 
 
 if __name__ == "__main__":

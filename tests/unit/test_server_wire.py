@@ -37,13 +37,22 @@ def test_the_thirteen_fields_of_the_openai_object_are_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "of", "percent"), [(0, 0, 0), (0, 3, 0), (1, 3, 33), (2, 3, 66), (3, 3, 99)]
+    ("phase", "step", "of", "percent"),
+    [
+        ("", 0, 0, 0),
+        ("denoise", 0, 3, 0),
+        ("denoise", 1, 3, 30),
+        ("denoise", 3, 3, 90),
+        ("decode", 0, 17, 90),
+        ("decode", 17, 17, 99),
+    ],
 )
-def test_progress_is_the_share_of_steps_and_full_only_when_completed(
-    step: int, of: int, percent: int
+def test_progress_rises_through_the_phases_and_is_full_only_when_completed(
+    phase: str, step: int, of: int, percent: int
 ) -> None:
-    assert video_view(record(step=step, of=of), 1).progress == percent
-    assert video_view(record(Status.COMPLETED, step=step, of=of), 1).progress == 100
+    assert video_view(record(phase=phase, step=step, of=of), 1).progress == percent
+    done = record(Status.COMPLETED, phase=phase, step=step, of=of)
+    assert video_view(done, 1).progress == 100
 
 
 def test_the_seconds_shown_ask_for_the_same_frames_again() -> None:
