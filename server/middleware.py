@@ -7,6 +7,7 @@ import re
 import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.errors import BodyTooLarge, ServerError, error_response
@@ -41,6 +42,8 @@ class RequestBoundary:
 
         try:
             await self.app(scope, receive, send_named)
+        except ClientDisconnect:
+            logger.info("request %s: the client has left", request_id)
         except Exception:
             logger.exception("request %s failed: %s", request_id, scope["path"])
             if not started:

@@ -1,15 +1,19 @@
 """What surrounds every request: ids, keys, envelopes, and what is missing behind the server."""
 
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 from fastapi.testclient import TestClient
 from server_apps import CAPABILITIES, Worker
 
+from contract.artifacts import ArtifactStore
 from server.app import create_app
 from server.services import Services
 from server.settings import ServerSettings
@@ -71,6 +75,11 @@ def test_anybody_else_is_not(guarded: TestClient, path: str, header: str | None)
     assert response.headers["www-authenticate"] == "Bearer"
 
 
+def test_the_key_is_asked_for_before_the_body_is_read(guarded: TestClient) -> None:
+    response = guarded.post("/v1/captions", content=b"x", headers={"content-type": "text/plain"})
+    assert response.status_code == 401
+
+
 def test_health_and_documentation_need_no_key(guarded: TestClient) -> None:
     for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
         assert guarded.get(path).status_code == 200
@@ -126,13 +135,20 @@ def test_a_json_body_is_bounded(api: TestClient) -> None:
     assert response.json()["error"]["code"] == "request_too_large"
 
 
-def test_before_the_first_warm_engine_requests_wait(api: TestClient) -> None:
-    for path, body in (("videos", {"prompt": "x"}), ("captions", {"video_id": "x"})):
-        response = api.post(f"/v1/{path}", json=body)
-        if path == "videos":
-            assert response.status_code == 503
-            assert response.json()["error"]["code"] == "model_loading"
-            assert int(response.headers["retry-after"]) > 0
+@pytest.mark.parametrize(
+    ("path", "files"), [("videos", {"prompt": (None, "x")}), ("captions", {"video": ("a", b"x")})]
+)
+def test_before_the_first_warm_engine_jobs_are_not_taken(
+    api: TestClient, server_settings: ServerSettings, path: str, files: dict[str, Any]
+) -> None:
+    response = api.post(f"/v1/{path}", files=files)
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "model_loading"
+    assert int(response.headers["retry-after"]) > 0
+    assert ArtifactStore(server_settings.artifacts_url).list("uploads/") == []
+
+
+def test_before_the_first_warm_engine_no_model_is_listed(api: TestClient) -> None:
     assert api.get("/v1/models").json()["data"] == []
     assert api.get("/v1/videos/models").status_code == 503
 
@@ -221,6 +237,26 @@ def test_a_defect_is_500_with_the_request_id_and_no_traceback(
     assert "req-7" in error["message"]
     assert "secret detail" not in response.text
     assert "secret detail" in caplog.text
+
+
+def test_a_client_that_leaves_while_sending_is_no_defect(
+    live_url: str, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = urlsplit(live_url)
+    with (
+        caplog.at_level(logging.INFO, "server.middleware"),
+        socket.create_connection((address.hostname, address.port)) as client,
+    ):
+        client.sendall(
+            b"POST /v1/videos HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+            b"Content-Type: application/json\r\n\r\n{"
+        )
+        client.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + 20
+        while "the client has left" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert "Traceback" not in caplog.text
 
 
 def test_two_servers_on_one_redis_answer_for_each_others_jobs(
