@@ -64,6 +64,11 @@ def validated(model: type[Model], body: Body) -> Model:
     for name in body.files:
         raise InvalidRequest(f"{name} is not taken as a file", param=name)
     fields = _without_neutral(_unpacked(body.fields))
+    known = model.model_fields
+    for name in fields.keys() - known.keys():
+        raise InvalidRequest(
+            f"unknown field {name}; known: {', '.join(known)}", param=name, code="unknown_parameter"
+        )
     try:
         if body.is_form:
             texts = {name: as_text(value) for name, value in fields.items()}

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -33,6 +34,9 @@ CAPABILITIES = Capabilities(
     temporal_compression=4,
     max_prompt_tokens=64,
 )
+
+
+FRAMES = bytes(range(256)) * 8
 
 
 class Worker:
@@ -66,6 +70,13 @@ class Worker:
         assert self.jobs.finish(job_id, attempt, Status.COMPLETED, result=result)
 
 
+def create_video(api: TestClient, **fields: Any) -> str:
+    """Start a video job; returns its id."""
+    response = api.post("/v1/videos", json={"prompt": "a red circle", **fields})
+    assert response.status_code == 200, response.text
+    return str(response.json()["id"])
+
+
 @pytest.fixture
 def server_settings(redis_url: str, tmp_path: Path) -> ServerSettings:
     """Settings of a server without keys, on an empty Redis and an empty folder."""
@@ -86,6 +97,14 @@ def api(server_settings: ServerSettings) -> Iterator[TestClient]:
     """A client of the app in this process."""
     with TestClient(create_app(server_settings), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def completed_video(api: TestClient, worker: Worker) -> str:
+    """Id of a completed job with seed 5, `FRAMES` as its video, and a thumbnail."""
+    video_id = create_video(api, seed=5)
+    worker.complete(video_id, video=FRAMES, thumbnail=b"jpeg")
+    return video_id
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from contract.errors import ErrorInfo
 from contract.events import read_events
 from contract.jobs import JobStore, Progress, Status, new_job_id
 from contract.queues import Kind, id_prefix
-from contract.requests import GenerateRequest, JobRequest, JobResult, UnderstandRequest
+from contract.requests import GenerateRequest, JobResult
 
 pytestmark = pytest.mark.every_redis
 
@@ -23,7 +23,6 @@ GENERATE = GenerateRequest(
     num_inference_steps=20,
     guidance_scale=4.5,
 )
-UNDERSTAND = UnderstandRequest(source="uploads/x/source", seed=0, num_inference_steps=4)
 RESULT = JobResult(text="a red circle", artifacts={"video": "jobs/x/1/video.mp4"}, seed=1)
 
 
@@ -38,17 +37,13 @@ def jobs(connection: redis.Redis) -> JobStore:
     return JobStore(connection)
 
 
-def created(jobs: JobStore, connection: redis.Redis, request: JobRequest = GENERATE) -> str:
-    job_id = new_job_id(request.kind)
-    with connection.pipeline() as pipeline:
-        jobs.create(job_id, request, pipeline)
-        pipeline.execute()
-    return job_id
-
-
 @pytest.fixture
 def job_id(jobs: JobStore, connection: redis.Redis) -> str:
-    return created(jobs, connection)
+    job_id = new_job_id("generate")
+    with connection.pipeline() as pipeline:
+        jobs.create(job_id, GENERATE, pipeline)
+        pipeline.execute()
+    return job_id
 
 
 def event_types(connection: redis.Redis, job_id: str) -> list[str]:
@@ -218,27 +213,6 @@ def test_a_deleted_running_job_is_nobodys(
     assert jobs.get(job_id) is None
     assert read_events(connection, job_id) == []
     assert jobs.list_ids("generate", 10, None, newest_first=True) == []
-
-
-def test_jobs_are_listed_by_kind_and_page(jobs: JobStore, connection: redis.Redis) -> None:
-    ids = [created(jobs, connection) for _ in range(3)]
-    created(jobs, connection, UNDERSTAND)
-    assert jobs.list_ids("generate", 2, None, newest_first=False) == ids[:2]
-    assert jobs.list_ids("generate", 2, ids[1], newest_first=False) == ids[2:]
-    assert jobs.list_ids("generate", 2, ids[2], newest_first=True) == [ids[1], ids[0]]
-    assert jobs.list_ids("generate", 2, "video_unknown", newest_first=True) == []
-
-
-def test_a_page_of_no_jobs_is_empty(jobs: JobStore, job_id: str) -> None:
-    assert jobs.list_ids("generate", 0, None, newest_first=True) == []
-
-
-def test_many_records_come_in_the_order_asked_without_the_missing(
-    jobs: JobStore, connection: redis.Redis
-) -> None:
-    first, second = created(jobs, connection), created(jobs, connection)
-    records = jobs.get_many([second, "video_unknown", first])
-    assert [record.id for record in records] == [second, first]
 
 
 @pytest.mark.parametrize("claims", [0, 2])

@@ -1,34 +1,18 @@
 """Video jobs over HTTP, on real Redis and a real artifact store."""
 
-import json
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from rq import Queue
 from rq.serializers import JSONSerializer
-from server_apps import Worker
+from server_apps import Worker, create_video
 
 from contract.errors import ErrorInfo
 from contract.jobs import Status
 from contract.queues import JOB_FUNCTION, JOB_TIMEOUT_SECONDS, MAX_RETRIES
 
 pytestmark = pytest.mark.usefixtures("worker")
-
-FRAMES = bytes(range(256)) * 8
-
-
-def create(api: TestClient, **fields: Any) -> str:
-    response = api.post("/v1/videos", json={"prompt": "a red circle", **fields})
-    assert response.status_code == 200, response.text
-    return str(response.json()["id"])
-
-
-@pytest.fixture
-def completed(api: TestClient, worker: Worker) -> str:
-    video_id = create(api, seed=5)
-    worker.complete(video_id, video=FRAMES, thumbnail=b"jpeg")
-    return video_id
 
 
 def test_a_json_request_becomes_a_queued_job(api: TestClient) -> None:
@@ -61,7 +45,7 @@ def test_a_form_with_bracket_keys_means_the_same_as_json(api: TestClient) -> Non
 def test_the_ticket_in_the_queue_names_the_job_and_nothing_else(
     api: TestClient, worker: Worker
 ) -> None:
-    video_id = create(api)
+    video_id = create_video(api)
     queue = Queue("generate", connection=worker.redis, serializer=JSONSerializer)
     (ticket,) = queue.jobs
     assert (ticket.id, ticket.func_name, ticket.args) == (video_id, JOB_FUNCTION, [video_id])
@@ -69,7 +53,7 @@ def test_the_ticket_in_the_queue_names_the_job_and_nothing_else(
 
 
 def test_steps_of_a_running_job_are_its_progress(api: TestClient, worker: Worker) -> None:
-    video_id = create(api)
+    video_id = create_video(api)
     attempt = worker.start(video_id)
     worker.jobs.progress(video_id, attempt, "denoise", 10, 20)
     video = api.get(f"/v1/videos/{video_id}").json()
@@ -77,8 +61,10 @@ def test_steps_of_a_running_job_are_its_progress(api: TestClient, worker: Worker
     assert (video["attempt"], video["completed_at"]) == (1, None)
 
 
-def test_a_completed_job_has_its_caption_and_its_urls(api: TestClient, completed: str) -> None:
-    response = api.get(f"/v1/videos/{completed}")
+def test_a_completed_job_has_its_caption_and_its_urls(
+    api: TestClient, completed_video: str
+) -> None:
+    response = api.get(f"/v1/videos/{completed_video}")
     video = response.json()
     assert (video["status"], video["progress"]) == ("completed", 100)
     assert video["caption"] == "a red circle moves left"
@@ -93,7 +79,7 @@ def test_a_completed_job_has_its_caption_and_its_urls(api: TestClient, completed
 
 
 def test_a_failed_job_is_answered_with_200_and_its_error(api: TestClient, worker: Worker) -> None:
-    video_id = create(api)
+    video_id = create_video(api)
     error = ErrorInfo(code="prompt_too_long", message="70 tokens, at most 64", param="prompt")
     worker.jobs.finish(video_id, worker.start(video_id), Status.FAILED, error=error)
     response = api.get(f"/v1/videos/{video_id}")
@@ -103,7 +89,7 @@ def test_a_failed_job_is_answered_with_200_and_its_error(api: TestClient, worker
 
 
 def test_pages_follow_each_other(api: TestClient) -> None:
-    ids = [create(api) for _ in range(3)]
+    ids = [create_video(api) for _ in range(3)]
     first = api.get("/v1/videos", params={"limit": 2, "order": "asc"}).json()
     assert [video["id"] for video in first["data"]] == ids[:2]
     assert (first["object"], first["has_more"], first["last_id"]) == ("list", True, ids[1])
@@ -113,14 +99,14 @@ def test_pages_follow_each_other(api: TestClient) -> None:
 
 
 def test_the_newest_job_is_listed_first(api: TestClient) -> None:
-    ids = [create(api) for _ in range(2)]
+    ids = [create_video(api) for _ in range(2)]
     assert api.get("/v1/videos").json()["first_id"] == ids[1]
 
 
 def test_a_page_may_be_empty(api: TestClient) -> None:
     empty = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
     assert api.get("/v1/videos").json() == empty
-    create(api)
+    create_video(api)
     assert api.get("/v1/videos?limit=0").json() == empty | {"has_more": True}
 
 
@@ -140,13 +126,13 @@ def test_a_cursor_that_does_not_exist_is_refused(api: TestClient) -> None:
 
 
 def test_cancel_of_a_queued_job_is_at_once(api: TestClient, worker: Worker) -> None:
-    video_id = create(api)
+    video_id = create_video(api)
     assert api.post(f"/v1/videos/{video_id}/cancel").json()["status"] == "cancelled"
     assert worker.start(video_id) == 0
 
 
 def test_cancel_of_a_running_job_waits_for_the_worker(api: TestClient, worker: Worker) -> None:
-    video_id = create(api)
+    video_id = create_video(api)
     attempt = worker.start(video_id)
     video = api.post(f"/v1/videos/{video_id}/cancel").json()
     assert video["status"] == "in_progress"
@@ -155,23 +141,25 @@ def test_cancel_of_a_running_job_waits_for_the_worker(api: TestClient, worker: W
     assert api.get(f"/v1/videos/{video_id}").json()["status"] == "cancelled"
 
 
-def test_cancel_of_an_ended_job_leaves_it_as_it_is(api: TestClient, completed: str) -> None:
-    response = api.post(f"/v1/videos/{completed}/cancel")
+def test_cancel_of_an_ended_job_leaves_it_as_it_is(api: TestClient, completed_video: str) -> None:
+    response = api.post(f"/v1/videos/{completed_video}/cancel")
     assert response.status_code == 200
     assert response.json()["status"] == "completed"
 
 
-def test_delete_removes_record_and_files(api: TestClient, worker: Worker, completed: str) -> None:
-    answer = api.delete(f"/v1/videos/{completed}").json()
-    assert answer == {"id": completed, "object": "video.deleted", "deleted": True}
-    assert api.get(f"/v1/videos/{completed}").status_code == 404
+def test_delete_removes_record_and_files(
+    api: TestClient, worker: Worker, completed_video: str
+) -> None:
+    answer = api.delete(f"/v1/videos/{completed_video}").json()
+    assert answer == {"id": completed_video, "object": "video.deleted", "deleted": True}
+    assert api.get(f"/v1/videos/{completed_video}").status_code == 404
     assert api.get("/v1/videos").json()["data"] == []
     assert worker.artifacts.list("jobs/") == []
 
 
 @pytest.mark.parametrize("running", [False, True])
 def test_delete_of_a_live_job_stops_it(api: TestClient, worker: Worker, running: bool) -> None:
-    video_id = create(api)
+    video_id = create_video(api)
     attempt = worker.start(video_id) if running else 0
     assert api.delete(f"/v1/videos/{video_id}").status_code == 200
     assert worker.jobs.progress(video_id, attempt, "denoise", 1, 20) == "not_mine"
@@ -194,107 +182,6 @@ def test_an_unknown_job_is_404(api: TestClient, method: str, path: str) -> None:
     assert response.status_code == 404
     assert response.json()["error"]["code"] == "not_found"
     assert response.headers["x-should-retry"] == "false"
-
-
-def test_the_video_is_served_whole_and_its_tag_is_stable(api: TestClient, completed: str) -> None:
-    response = api.get(f"/v1/videos/{completed}/content")
-    assert response.content == FRAMES
-    assert response.headers["content-type"] == "video/mp4"
-    assert response.headers["accept-ranges"] == "bytes"
-    again = api.get(
-        f"/v1/videos/{completed}/content", headers={"if-none-match": response.headers["etag"]}
-    )
-    assert (again.status_code, again.content) == (304, b"")
-
-
-@pytest.mark.parametrize(
-    ("header", "part"),
-    [("bytes=0-0", FRAMES[:1]), ("bytes=10-19", FRAMES[10:20]), ("bytes=-5", FRAMES[-5:])],
-)
-def test_a_range_of_the_video_is_partial_content(
-    api: TestClient, completed: str, header: str, part: bytes
-) -> None:
-    response = api.get(f"/v1/videos/{completed}/content", headers={"range": header})
-    assert (response.status_code, response.content) == (206, part)
-    assert response.headers["content-length"] == str(len(part))
-    assert response.headers["content-range"].endswith(f"/{len(FRAMES)}")
-
-
-def test_a_range_past_the_end_is_416(api: TestClient, completed: str) -> None:
-    response = api.get(
-        f"/v1/videos/{completed}/content", headers={"range": f"bytes={len(FRAMES)}-"}
-    )
-    assert response.status_code == 416
-    assert response.headers["content-range"] == f"bytes */{len(FRAMES)}"
-    assert response.json()["error"]["param"] == "Range"
-
-
-def test_a_range_of_a_changed_file_is_the_whole_file(api: TestClient, completed: str) -> None:
-    url = f"/v1/videos/{completed}/content"
-    tag = api.head(url).headers["etag"]
-    for condition, status in ((tag, 206), ('"other"', 200)):
-        headers = {"range": "bytes=0-9", "if-range": condition}
-        assert api.get(url, headers=headers).status_code == status
-
-
-def test_head_names_the_size_without_a_body(api: TestClient, completed: str) -> None:
-    response = api.head(f"/v1/videos/{completed}/content")
-    assert response.content == b""
-    assert response.headers["content-length"] == str(len(FRAMES))
-
-
-def test_the_caption_is_served_as_text_and_as_json(api: TestClient, completed: str) -> None:
-    url = f"/v1/videos/{completed}/content"
-    assert api.get(url, params={"variant": "txt"}).text == "a red circle moves left\n"
-    assert json.loads(api.get(url, params={"variant": "caption"}).content) == {
-        "id": completed,
-        "caption": "a red circle moves left",
-        "prompt": "a red circle",
-        "model": "univigu",
-        "seed": 5,
-    }
-
-
-def test_the_thumbnail_is_an_image(api: TestClient, completed: str) -> None:
-    response = api.get(f"/v1/videos/{completed}/content", params={"variant": "thumbnail"})
-    assert (response.headers["content-type"], response.content) == ("image/jpeg", b"jpeg")
-
-
-def test_an_unknown_variant_is_refused_with_those_there_are(
-    api: TestClient, completed: str
-) -> None:
-    response = api.get(f"/v1/videos/{completed}/content", params={"variant": "poster"})
-    assert response.status_code == 400
-    error = response.json()["error"]
-    assert error["param"] == "variant"
-    assert "'video', 'caption', 'txt' or 'thumbnail'" in error["message"]
-
-
-def test_content_before_the_end_is_not_there_and_not_worth_a_retry(api: TestClient) -> None:
-    response = api.get(f"/v1/videos/{create(api)}/content")
-    assert response.status_code == 404
-    assert response.json()["error"]["code"] == "video_not_ready"
-    assert response.headers["x-should-retry"] == "false"
-
-
-@pytest.mark.parametrize("variant", ["txt", "caption", "thumbnail"])
-def test_a_variant_that_a_mode_does_not_make_is_404(
-    api: TestClient, worker: Worker, variant: str
-) -> None:
-    video_id = create(api, mode="video_only")
-    worker.complete(video_id, text=None, video=FRAMES)
-    response = api.get(f"/v1/videos/{video_id}/content", params={"variant": variant})
-    assert response.status_code == 404
-    assert response.json()["error"]["code"] == "variant_not_available"
-
-
-def test_a_file_that_the_store_has_lost_is_404(
-    api: TestClient, worker: Worker, completed: str
-) -> None:
-    worker.artifacts.delete_all(f"jobs/{completed}/")
-    response = api.get(f"/v1/videos/{completed}/content")
-    assert response.status_code == 404
-    assert response.json()["error"]["code"] == "artifact_missing"
 
 
 def test_a_picture_to_start_from_is_refused_by_name(api: TestClient) -> None:

@@ -167,6 +167,7 @@ def test_a_missing_prompt_is_named() -> None:
 def test_an_unknown_field_is_named() -> None:
     error = refusal(num_frame=9)
     assert (error.param, error.code) == ("num_frame", "unknown_parameter")
+    assert "num_frames" in error.message
 
 
 @pytest.mark.parametrize("is_form", [False, True])
