@@ -84,7 +84,10 @@ class House:
                 yield process
 
     def generate(self, prompt="a red ball", steps=4, **fields):
-        request = GenerateRequest(
+        return self.submit(self.request(prompt, steps, **fields))
+
+    def request(self, prompt="a red ball", steps=4, **fields):
+        return GenerateRequest(
             **{
                 "prompt": prompt,
                 "seed": 7,
@@ -97,19 +100,19 @@ class House:
             }
             | fields
         )
-        return self.submit(request)
 
     def understand(self, source, steps=2, **fields):
         return self.submit(
             UnderstandRequest(source=source, seed=7, num_inference_steps=steps, **fields)
         )
 
-    def submit(self, request):
+    def submit(self, request, enqueued=True):
         job_id = new_job_id(request.kind)
         with self.redis.pipeline() as pipeline:
             self.jobs.create(job_id, request, pipeline)
             pipeline.execute()
-        enqueue(self.queues[request.kind], job_id)
+        if enqueued:
+            enqueue(self.queues[request.kind], job_id)
         return job_id
 
     def running(self, job_id, step=1, attempt=1):

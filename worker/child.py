@@ -1,4 +1,4 @@
-"""One child process that is started again when it ends, at most once per second."""
+"""One child process that is started again when it ends, but not at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
-_RESTART_SECONDS = 1.0
+RESTART_SECONDS = 1.0
 
 
 class Child:
@@ -30,7 +30,9 @@ class Child:
     def __init__(self, name: str, command: Sequence[str], inherited: Sequence[int]) -> None:
         self.name, self._command, self._inherited = name, list(command), tuple(inherited)
         self._process: subprocess.Popen[bytes] | None = None
-        self.started_at = 0.0
+        self._started_at = 0.0
+        #: least time between two starts
+        self.restart_seconds = RESTART_SECONDS
 
     @property
     def pid(self) -> int | None:
@@ -46,10 +48,10 @@ class Child:
         return self._process is not None
 
     def keep_alive(self) -> bool:
-        """Start it if it does not run and the last start is a second ago; True if it did."""
-        if self.is_alive() or time.monotonic() < self.started_at + _RESTART_SECONDS:
+        """Start it if it does not run and the last start is long enough ago; True if it did."""
+        if self.is_alive() or time.monotonic() < self._started_at + self.restart_seconds:
             return False
-        self.started_at = time.monotonic()
+        self._started_at = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, *self._command],
             stdin=subprocess.DEVNULL,

@@ -9,12 +9,14 @@ import time
 from collections.abc import Sequence
 
 from contract.requests import Capabilities
-from worker.child import Child
+from worker.child import RESTART_SECONDS, Child
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
 _READ_BYTES = 1 << 16
+#: the pause between two starts of an engine that does not get warm doubles up to this
+_LONGEST_PAUSE_SECONDS = 30.0
 
 
 class EngineChild:
@@ -53,6 +55,9 @@ class EngineChild:
             self.capabilities, self._greeting = None, b""
             if self.child.keep_alive():
                 self._heard_at = time.monotonic()
+                self.child.restart_seconds = min(
+                    2 * self.child.restart_seconds, _LONGEST_PAUSE_SECONDS
+                )
 
     def close(self) -> None:
         """Let go of the pipe."""
@@ -75,3 +80,4 @@ class EngineChild:
             self._greeting = line
             if end:
                 self.capabilities = Capabilities.model_validate_json(line, strict=False)
+                self.child.restart_seconds = RESTART_SECONDS

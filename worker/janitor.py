@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import redis
+from obstore.exceptions import BaseError
 from redis.exceptions import LockError
 from rq.queue import Queue
 from rq.registry import clean_registries
@@ -103,6 +104,8 @@ def run(settings: WorkerSettings, stop: threading.Event) -> None:
             janitor.sweep()
         except redis.exceptions.RedisError as error:
             log.error("no Redis: %s", error)
+        except (BaseError, OSError) as error:
+            log.error("no artifact store: %s", error)
     with suppress(redis.exceptions.RedisError):
         janitor.leave()
 

@@ -85,16 +85,13 @@ class Reconciler:
         return _Snapshot(set(live), waiting, in_transit, leased)
 
     def _put_back(self, job_id: str, seen: _Snapshot) -> None:
-        """Queue a job whose slot died between taking it and leasing it."""
+        """Take a job out of the hands of a slot that died between its pop and its lease."""
         queue = self._queues[seen.in_transit[job_id]]
-        with self._redis.pipeline() as pipeline:
-            pipeline.lrem(queue.intermediate_queue_key, 1, job_id)
-            if job_id in seen.live - seen.waiting:
-                log.warning("job %s: taken by a slot that died, queued again", job_id)
-                pipeline.lpush(queue.key, job_id)
-            pipeline.execute()
+        self._redis.lrem(queue.intermediate_queue_key, 1, job_id)
+        if job_id in seen.live - seen.waiting:
+            self._recover(job_id, at_front=True)
 
-    def _recover(self, job_id: str) -> None:
+    def _recover(self, job_id: str, at_front: bool = False) -> None:
         record = self._jobs.get(job_id)
         if record is None or record.status.is_terminal:
             self._redis.srem(LIVE_KEY, job_id)
@@ -103,14 +100,13 @@ class Reconciler:
         try:
             job = Job.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
         except NoSuchJobError:
-            log.warning("job %s: in no queue, queued again", job_id)
             enqueue(queue, job_id)
-            return
-        if job.get_status(refresh=False) == JobStatus.FAILED:
-            self._give_up(record)
         else:
-            log.warning("job %s: in no queue, queued again", job_id)
-            queue._enqueue_job(job)
+            if job.get_status(refresh=False) == JobStatus.FAILED:
+                self._give_up(record)
+                return
+            queue._enqueue_job(job, at_front=at_front)
+        log.warning("job %s: nobody had it, queued again", job_id)
 
     def _give_up(self, record: JobRecord) -> None:
         message = f"the job's worker was lost {record.attempt} times; it is not tried again"

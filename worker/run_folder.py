@@ -17,6 +17,7 @@ from contract.requests import Capabilities
 from worker.settings import WorkerSettings
 
 _PREFIX = "univigu-"
+_LOCK = "lock"
 
 
 class RunFolder:
@@ -38,9 +39,11 @@ class RunFolder:
         Returns:
             The folder and the descriptor that locks it; children have to inherit that.
         """
-        folder = cls(Path(tempfile.mkdtemp(prefix=_PREFIX)))
-        lock = os.open(folder._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        hidden = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
+        lock = os.open(hidden / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # under its name only once it is locked: `remove_abandoned` may run at any moment
+        folder = cls(hidden.rename(hidden.with_name(hidden.name.removeprefix("."))))
         folder._write("settings.json", settings.model_dump_json())
         return folder, lock
 
@@ -68,10 +71,6 @@ class RunFolder:
         """Delete the folder with all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    @property
-    def _lock_path(self) -> Path:
-        return self.path / "lock"
-
     def _write(self, name: str, text: str) -> None:
         scratch = self.path / f".{name}"
         scratch.write_text(text)
@@ -79,7 +78,7 @@ class RunFolder:
 
     def _is_abandoned(self) -> bool:
         try:
-            lock = os.open(self._lock_path, os.O_RDWR)
+            lock = os.open(self.path / _LOCK, os.O_RDWR)
         except OSError:
             return False
         try:

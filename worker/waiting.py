@@ -41,7 +41,7 @@ class Drain:
 
     def wake(self) -> None:
         """Make a running wait look around; callable from a signal handler or a thread."""
-        with suppress(BlockingIOError):
+        with suppress(OSError):  # full: it will wake anyway; closed: nobody waits any more
             self._writer.send(b"x")
 
     def fileno(self) -> int:
@@ -51,6 +51,11 @@ class Drain:
     def clear(self) -> None:
         """Take the wake-ups that have been seen."""
         self._reader.recv(4096)
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        self._reader.close()
+        self._writer.close()
 
 
 class Watch:

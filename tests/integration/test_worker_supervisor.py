@@ -9,6 +9,9 @@ from worker_house import House
 
 from contract.engine_status import read_capabilities, warm_workers
 from contract.jobs import Status
+from worker.delivery import deliver
+from worker.protocol import Done
+from worker.tickets import enqueue
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -121,6 +124,29 @@ def test_cancel_of_a_running_job_ends_it_within_steps(shared):
     assert record.status is Status.CANCELLED
     assert record.step < 100
     assert shared.completed(shared.generate()).attempt == 1
+
+
+def test_cancel_is_seen_while_the_engine_makes_no_step(shared):
+    job_id = shared.generate(steps=1000)
+    shared.running(job_id)
+    engine = shared.child("stand_in_engine")
+    engine.send_signal(signal.SIGSTOP)
+    shared.jobs.cancel(job_id)
+    assert shared.ended(job_id, 2.5).status is Status.CANCELLED
+    engine.send_signal(signal.SIGCONT)
+    assert shared.completed(shared.generate()).attempt == 1
+
+
+def test_retry_that_finds_all_delivered_only_finalises(shared, tmp_path):
+    request = shared.request("a red ball", steps=1000)
+    job_id = shared.submit(request, enqueued=False)
+    assert shared.jobs.claim(job_id, "a slot that dies after its manifest") == 1
+    done = Done(text="made before", seed=7, stage_durations={})
+    result = deliver(shared.artifacts, tmp_path, job_id, 1, done)
+    enqueue(shared.queues["generate"], job_id)
+    record = shared.completed(job_id)
+    assert (record.result, record.attempt) == (result, 2)
+    assert shared.steps(job_id) == [[], []]
 
 
 def test_cancel_of_a_queued_job_makes_its_ticket_void(shared):

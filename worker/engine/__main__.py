@@ -23,7 +23,10 @@ def main(run_folder: str, parent_pid: str, pipe: str) -> None:
     settings = run.settings()
     enter_child(int(parent_pid), settings.log_level)
     with torch.inference_mode():
-        runner = ModelRunner(settings)
+        try:
+            runner = ModelRunner(settings)
+        except (OSError, ValueError) as error:
+            sys.exit(f"checkpoint {settings.checkpoint} cannot be loaded: {error}")
         runner.warm_up(run.path)
         serve(run, runner, runner.capabilities(), Pulse(int(pipe)))
 

@@ -25,14 +25,6 @@ def choose_dtype(settings: WorkerSettings, device: torch.device) -> torch.dtype:
 
 def peak_memory_mb() -> float:
     """Return the most memory this process has used: of the GPU, or of the machine without one."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the machine, had no memory left."""
-    # torch has no class of its own for the CPU allocator's refusal
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        "DefaultCPUAllocator" in str(error)
-    )

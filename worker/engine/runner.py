@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from contract.errors import ErrorCode
 from contract.requests import Capabilities, GenerateRequest, UnderstandRequest
-from model import PromptTooLong, UniViGUPipeline
+from model import UniViGUPipeline
 from model.checkpoint import fingerprint
-from worker.engine.device import choose_device, choose_dtype, is_out_of_memory
+from worker.engine.device import choose_device, choose_dtype
+from worker.engine.explain import explain
 from worker.engine.jobs import run_generate, run_understand
 from worker.engine.running import Steps
 from worker.protocol import FRAMES_FILE, Failed, Start
@@ -26,19 +26,18 @@ class ModelRunner:
         settings: which checkpoint, on what device, in which precision.
 
     Raises:
-        ValueError: if the checkpoint cannot be served.
+        OSError: if there is no checkpoint, or a part of it is missing.
+        ValueError: if its parts do not fit together.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
         path = settings.checkpoint
+        self._checkpoint = f"{path.resolve().name}@{fingerprint(path)}"
         device = choose_device(settings.device)
         if settings.num_threads is not None:
             torch.set_num_threads(settings.num_threads)
-        self._pipeline = UniViGUPipeline.from_pretrained(
-            path, torch_dtype=choose_dtype(settings, device)
-        )
+        self._pipeline = UniViGUPipeline.from_pretrained(path, dtype=choose_dtype(settings, device))
         self._pipeline.to(device)
-        self._checkpoint = f"{path.resolve().name}@{fingerprint(path)}"
 
     def capabilities(self) -> Capabilities:
         """Return what the checkpoint says that it can do."""
@@ -87,11 +86,4 @@ class ModelRunner:
 
     def explain(self, error: Exception) -> Failed:
         """Say in the client's words why a step failed."""
-        if is_out_of_memory(error):
-            message = "the device has not enough memory for this size, length and number of jobs"
-            return Failed(code=ErrorCode.OUT_OF_MEMORY, message=message)
-        if isinstance(error, PromptTooLong):
-            return Failed(code=ErrorCode.PROMPT_TOO_LONG, message=str(error), param="prompt")
-        if isinstance(error, ValueError):
-            return Failed(code=ErrorCode.INVALID_REQUEST, message=str(error))
-        return Failed(code=ErrorCode.INTERNAL, message="a defect of the server; its log says more")
+        return explain(error)

@@ -1,0 +1,197 @@
+"""The engine's loop on its real socket, in a thread, with jobs that need no model."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from contract.requests import GenerateRequest, UnderstandRequest
+from worker.engine.loop import Loop
+from worker.protocol import (
+    MAX_MESSAGE,
+    Done,
+    Failed,
+    Progress,
+    Start,
+    decode_reply,
+    new_socket,
+)
+
+
+class Runner:
+    """Jobs that count their steps; `prompt` says how they end."""
+
+    def __init__(self):
+        self.closed = []
+        self.order = []
+
+    def start(self, start):
+        request = start.request
+        try:
+            for step in range(1, request.num_inference_steps + 1):
+                self.order.append(start.id)
+                if getattr(request, "prompt", "") == "slow":
+                    time.sleep(0.01)
+                if getattr(request, "prompt", "") == "fail":
+                    raise ValueError("width=7")
+                yield Progress(phase="denoise", step=step, of=request.num_inference_steps)
+            yield Done(text=start.id, seed=0, stage_durations={})
+        finally:
+            self.closed.append((start.id, start.attempt))
+
+    def explain(self, error):
+        return Failed(code="invalid_request", message=str(error))
+
+
+class Engine:
+    def __init__(self, folder):
+        self.path = folder / "e.sock"
+        self.runner = Runner()
+        self.beats = 0
+        listener = new_socket()
+        listener.bind(str(self.path))
+        listener.listen()
+        self._listener = listener
+        self.loop = Loop(listener, self.runner, self._beat)
+        self._thread = threading.Thread(target=self.loop.run)
+        self._thread.start()
+
+    def _beat(self):
+        self.beats += 1
+
+    def close(self):
+        self.loop.stop()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        self._listener.close()
+
+    def connect(self):
+        connection = new_socket()
+        connection.settimeout(10)
+        connection.connect(str(self.path))
+        return connection
+
+    def submit(self, job_id, prompt="", steps=3, attempt=1):
+        request = GenerateRequest(
+            prompt=prompt or "a ball",
+            seed=0,
+            height=8,
+            width=8,
+            num_frames=1,
+            fps=1,
+            num_inference_steps=steps,
+            guidance_scale=1.0,
+        )
+        return self._send(Start(id=job_id, attempt=attempt, request=request, workdir=Path("/w")))
+
+    def caption(self, job_id, steps=3):
+        request = UnderstandRequest(source="s", seed=0, num_inference_steps=steps)
+        return self._send(Start(id=job_id, attempt=1, request=request, workdir=Path("/w")))
+
+    def _send(self, start):
+        connection = self.connect()
+        connection.send(start.encode())
+        return connection
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = Engine(tmp_path)
+    yield engine
+    engine.close()
+
+
+def replies(connection):
+    """Read all that the engine says about a job."""
+    heard = []
+    with connection:
+        while data := connection.recv(MAX_MESSAGE):
+            heard.append(decode_reply(data))
+    return heard
+
+
+def until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_job_reports_every_step_and_ends_with_its_result(engine):
+    *steps, last = replies(engine.submit("v"))
+    assert [reply.step for reply in steps] == [1, 2, 3]
+    assert last.text == "v"
+
+
+def test_closing_the_connection_stops_the_job(engine):
+    connection = engine.submit("v", "slow", steps=100_000)
+    connection.recv(MAX_MESSAGE)
+    connection.close()
+    until(lambda: engine.runner.closed == [("v", 1)])
+
+
+def test_failing_job_is_explained_and_leaves_the_others_alone(engine):
+    good = engine.submit("good", "slow", steps=20)
+    assert replies(engine.submit("bad", "fail")) == [
+        Failed(code="invalid_request", message="width=7")
+    ]
+    assert replies(good)[-1].text == "good"
+
+
+def test_caption_takes_the_next_steps_of_a_running_video(engine):
+    video = engine.submit("v", "slow", steps=300)
+    video.recv(MAX_MESSAGE)
+    replies(engine.caption("c", steps=5))
+    video.close()
+    first = engine.runner.order.index("c")
+    assert engine.runner.order[first : first + 5] == ["c"] * 5
+
+
+def test_client_that_says_nothing_holds_nobody_up(engine):
+    with engine.connect():
+        assert replies(engine.submit("v"))[-1].text == "v"
+
+
+def test_client_that_does_not_listen_loses_progress_but_not_the_result(engine):
+    deaf = engine.submit("deaf", steps=20_000)
+    assert replies(engine.submit("v"))[-1].text == "v"
+    until(lambda: engine.runner.order.count("deaf") == 20_000)
+    heard = replies(deaf)
+    assert heard[-1].text == "deaf"
+    assert len(heard) < 20_000
+
+
+def test_newer_attempt_takes_the_place_of_an_older_one(engine):
+    old = engine.submit("v", "slow", steps=100_000, attempt=1)
+    old.recv(MAX_MESSAGE)
+    new = engine.submit("v", attempt=2)
+    assert replies(new)[-1].text == "v"
+    assert not any(isinstance(reply, Done) for reply in replies(old))
+
+
+def test_older_attempt_that_comes_late_is_turned_away(engine):
+    new = engine.submit("v", "slow", steps=50, attempt=2)
+    new.recv(MAX_MESSAGE)
+    assert replies(engine.submit("v", attempt=1)) == []
+    assert replies(new)[-1].text == "v"
+
+
+def test_message_that_is_no_job_ends_its_connection_only(engine):
+    connection = engine.connect()
+    connection.send(b'{"id": 3}')
+    assert replies(connection) == []
+    assert replies(engine.submit("v"))[-1].text == "v"
+
+
+def test_loop_beats_while_it_idles(engine):
+    before = engine.beats
+    until(lambda: engine.beats >= before + 3)
+
+
+def test_stopping_engine_finishes_the_job_in_flight(tmp_path):
+    engine = Engine(tmp_path)
+    connection = engine.submit("v", "slow", steps=30)
+    connection.recv(MAX_MESSAGE)
+    engine.close()
+    assert replies(connection)[-1].text == "v"
