@@ -86,13 +86,14 @@ class UniViGUPipeline(DiffusionPipeline):
         return int(self.transformer.config.condition_length)
 
     def encode_condition(self, prompt: str, field: str = "prompt") -> Tensor:
-        """Return the condition states (1, c, text_dim) of a prompt or instruction.
+        """Return the condition states (1, c, text_dim) of a text, in the transformer's dtype.
 
         Raises:
             PromptTooLong: naming `field`, if it has more than `max_prompt_tokens` tokens.
         """
         length = self.max_prompt_tokens
-        return text.encode_condition(self.text_encoder, self.tokenizer, [prompt], length, field)
+        states = text.encode_condition(self.text_encoder, self.tokenizer, [prompt], length, field)
+        return states.to(self.transformer.proj_out.weight.dtype)
 
     @torch.inference_mode()
     def generate_steps(
