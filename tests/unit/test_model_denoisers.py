@@ -1,0 +1,161 @@
+"""Guidance, and understanding from a cached video."""
+
+import pytest
+import torch
+from tiny_models import inputs, seeded, tiny_transformer
+
+from model.denoisers import full_understanding, guided, isolated_understanding
+from model.sampler import JointState, sample_steps
+from model.schedule import sigma_grid
+
+CLOSE = {"atol": 1e-5, "rtol": 0}
+
+
+@pytest.fixture(scope="module")
+def transformer():
+    return tiny_transformer(understanding_attention="isolated")
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture
+def state(transformer):
+    arguments = inputs(transformer, batch=1)
+    return JointState(arguments["hidden_states"], arguments["caption_ids"], 0.9, 0.6)
+
+
+def condition(seed):
+    return torch.randn(1, 12, 16, generator=seeded(seed))
+
+
+def guidance(transformer, scale, seed=1):
+    noise_ids = torch.randint(66, (1, 10), generator=seeded(7))
+    return guided(transformer, condition(seed), guidance_scale=scale, noise_ids=noise_ids)
+
+
+def calls(module):
+    """Return a list that grows by the arguments of every call of `module`."""
+    seen = []
+    module.register_forward_pre_hook(lambda _, args: seen.append(args))
+    return seen
+
+
+def test_guidance_extrapolates_from_the_unconditional_velocity(transformer, state):
+    at = {scale: guidance(transformer, scale)(state)[0] for scale in (0, 1, 3)}
+    torch.testing.assert_close(at[3], at[0] + 3 * (at[1] - at[0]), **CLOSE)
+    assert (at[1] - at[0]).abs().max() > 1e-2
+
+
+def test_guidance_leaves_the_caption_conditional(transformer, state):
+    assert torch.equal(guidance(transformer, 1)(state)[1], guidance(transformer, 3)(state)[1])
+
+
+@pytest.mark.parametrize(("scale", "branches"), [(1, 1), (1.0, 1), (0, 2), (3.0, 2)])
+def test_guidance_one_runs_one_branch(state, scale, branches):
+    transformer = tiny_transformer()
+    seen = calls(transformer)
+    guidance(transformer, scale)(state)
+    assert len(seen) == branches
+
+
+def test_the_unconditional_branch_sees_neither_prompt_nor_draft(transformer, state):
+    other = JointState(state.latents, (state.token_ids + 1) % 66, 0.9, 0.2)
+    one = guidance(transformer, 0, seed=1)(state)[0]
+    assert torch.equal(one, guidance(transformer, 0, seed=2)(other)[0])
+
+
+def test_the_unconditional_branch_has_its_caption_at_full_noise(state):
+    transformer = tiny_transformer()
+    seen = calls(transformer)
+    guidance(transformer, 3)(state)
+    (_, _, _, _, conditional), (_, _, null, _, unconditional) = seen
+    assert conditional.tolist() == pytest.approx([600.0])
+    assert unconditional.tolist() == [1000.0]
+    assert not null.any()
+
+
+def test_without_captions_both_branches_have_none(state):
+    transformer = tiny_transformer()
+    seen = calls(transformer)
+    video = JointState(state.latents, None, 0.9)
+    guided(transformer, condition(1), guidance_scale=3, noise_ids=None)(video)
+    assert [args[3:] for args in seen] == [(None, None)] * 2
+
+
+def caption_steps(denoise):
+    """Return the ids after every step, and every step's logits."""
+    logits = []
+
+    def record(state):
+        logits.append(denoise(state)[1])
+        return None, logits[-1]
+
+    draft = torch.randint(66, (1, 10), generator=seeded(8))
+    steps = sample_steps(
+        JointState(None, draft),
+        record,
+        video_sigmas=None,
+        text_sigmas=sigma_grid(6, 1.0),
+        generator=seeded(9),
+    )
+    return [step.token_ids for step in steps], logits
+
+
+@pytest.mark.parametrize("instruction", [None, 1, 2], ids=["none", "one", "another"])
+def test_cached_understanding_equals_the_full_forward(transformer, instruction):
+    clip = inputs(transformer, batch=1)["hidden_states"]
+    asked = torch.zeros(1, 12, 16) if instruction is None else condition(instruction)
+    ids, logits = caption_steps(isolated_understanding(transformer, clip, asked))
+    reference = full_understanding(transformer, clip, asked, isolate=True)
+    expected_ids, expected_logits = caption_steps(reference)
+    for one, two in zip(logits, expected_logits, strict=True):
+        torch.testing.assert_close(one, two, **CLOSE)
+    for one, two in zip(ids, expected_ids, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_the_instruction_reaches_the_caption(transformer):
+    clip = inputs(transformer, batch=1)["hidden_states"]
+    one, two = (
+        caption_steps(isolated_understanding(transformer, clip, condition(seed)))[1][0]
+        for seed in (1, 2)
+    )
+    assert (one - two).abs().max() > 1e-3
+
+
+def test_bidirectional_understanding_is_another_forward(transformer):
+    clip = inputs(transformer, batch=1)["hidden_states"]
+    isolated, free = (
+        caption_steps(full_understanding(transformer, clip, condition(1), isolate=flag))[1][0]
+        for flag in (True, False)
+    )
+    assert (isolated - free).abs().max() > 1e-3
+
+
+def test_the_cache_does_not_depend_on_the_instruction(transformer):
+    clip = inputs(transformer, batch=1)["hidden_states"]
+    caches = [transformer.cache_video(clip, torch.zeros(1), condition(seed)) for seed in (1, 2)]
+    for one, two in zip(*caches, strict=True):
+        assert torch.equal(one[0], two[0])
+        assert torch.equal(one[1], two[1])
+
+
+def test_cached_understanding_runs_the_video_once():
+    transformer = tiny_transformer()
+    whole, video = calls(transformer), calls(transformer.patch_embedding)
+    clip = inputs(transformer, batch=1)["hidden_states"]
+    caption_steps(isolated_understanding(transformer, clip, condition(1)))
+    assert len(video) == 1
+    assert not whole
+
+
+def test_the_last_block_of_a_cached_video_makes_keys_and_values_only():
+    transformer = tiny_transformer()
+    first, last = (calls(block.ffn) for block in transformer.blocks)
+    clip = inputs(transformer, batch=1)["hidden_states"]
+    caption_steps(isolated_understanding(transformer, clip, condition(1)))
+    assert (len(first), len(last)) == (1, 0)
