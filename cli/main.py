@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from cli import serving
+from cli import serving, training
+from cli.caption import caption
+from cli.convert import convert
+from cli.generate import generate
 
 app = typer.Typer(
     help="Uni-ViGU: a prompt becomes a video with its caption, a video becomes a caption.",
@@ -12,13 +15,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (
-    serving.serve,
-    serving.api,
-    serving.worker,
-    serving.janitor,
-):
-    app.command()(command)
+app.command()(serving.serve)
+app.command()(serving.api)
+app.command()(serving.worker)
+app.command()(serving.janitor)
+app.command()(generate)
+app.command()(caption)
+app.command()(convert)
+app.command()(training.train)
+app.command("eval")(training.evaluate)
 
 if __name__ == "__main__":
     app()

@@ -1,0 +1,121 @@
+"""`univigu generate`: prompts become videos with captions, here or on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.items import BadOption, ItemFailed, Rows, VideoRow, write_lines
+from cli.terminal import interruptible, progress_bar, refuse
+
+if TYPE_CHECKING:
+    from cli.backend import Backend, OnStep, VideoWish
+    from cli.prompts import Prompt
+
+MANIFEST = "manifest.jsonl"
+
+
+class ModeName(StrEnum):
+    """How video and caption come about."""
+
+    JOINT = "joint"
+    TEXT_TO_VIDEO = "text_to_video"
+    VIDEO_ONLY = "video_only"
+
+
+def generate(  # noqa: PLR0913 - one parameter per option
+    prompt: Annotated[list[str] | None, typer.Argument(help="What the videos show.")] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help='JSONL file of {"prompt", "seed", "id"}; the last two may be left out.'),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The i-th prompt uses this seed + i.")] = 0,
+    num_inference_steps: Annotated[
+        int | None, typer.Option(min=1, help="Denoising steps; default the checkpoint's.")
+    ] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(min=0, help="Pull of the prompt; default the checkpoint's.")
+    ] = None,
+    mode: Annotated[ModeName, typer.Option(help="joint makes the caption too.")] = ModeName.JOINT,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("out"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per video.")] = False,
+    url: Annotated[str | None, typer.Option(help="Server; default UNIVIGU_URL.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder.")] = None,
+) -> None:
+    """Make a video and its caption from each prompt.
+
+    Without a server the model runs in this process. With --prompts a manifest that `univigu train`
+    takes is written beside the videos.
+    """
+    from cli.backend import VideoWish, open_backend
+
+    rows = Rows(as_json)
+    try:
+        wanted = _wanted(prompt or [], prompts, seed)
+        _make_folder(out)
+        with interruptible(), open_backend(url, checkpoint) as backend:
+
+            def wish(one: Prompt) -> VideoWish:
+                return VideoWish(one.text, mode, one.seed, num_inference_steps, guidance_scale)
+
+            pairs = [(wish(one), out.absolute() / f"{one.name}.mp4") for one in wanted]
+            manifest = out / MANIFEST if prompts else None
+            _make_all(backend, pairs, rows, manifest)
+    except BadOption as error:
+        refuse(str(error))
+    rows.finish()
+
+
+def _wanted(texts: Sequence[str], file: Path | None, seed: int) -> list[Prompt]:
+    from cli.prompts import PromptLine, number_prompts, read_prompts
+
+    if bool(texts) == (file is not None):
+        raise BadOption("give either prompts or --prompts FILE")
+    lines = read_prompts(file) if file else [PromptLine(prompt=text) for text in texts]
+    return number_prompts(lines, seed)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadOption(f"--out {out}: {error.strerror}") from error
+
+
+def _make_all(
+    backend: Backend, pairs: Sequence[tuple[VideoWish, Path]], rows: Rows, manifest: Path | None
+) -> None:
+    made: list[dict[str, str | None]] = []
+    try:
+        with progress_bar() as bar:
+            videos = bar.add_task("videos", total=len(pairs))
+            steps = bar.add_task("steps", total=None)
+            for wish, video in pairs:
+                row = _make(
+                    backend, wish, video, lambda at, of: bar.update(steps, completed=at, total=of)
+                )
+                rows.add(row)
+                if row.status == "completed":
+                    # in text_to_video the prompt is the caption; video_only has none
+                    caption = wish.prompt if wish.mode == ModeName.TEXT_TO_VIDEO else row.caption
+                    made.append(_manifest_line(row, caption))
+                bar.advance(videos)
+    finally:
+        if manifest is not None:
+            write_lines(manifest, made)
+
+
+def _make(backend: Backend, wish: VideoWish, video: Path, on_step: OnStep) -> VideoRow:
+    try:
+        caption = backend.make_video(wish, video, on_step)
+    except ItemFailed as error:
+        return VideoRow("failed", None, None, wish.seed, wish.prompt, str(error))
+    return VideoRow("completed", str(video), caption, wish.seed, wish.prompt, None)
+
+
+def _manifest_line(row: VideoRow, caption: str | None) -> dict[str, str | None]:
+    return {"video": row.video, "prompt": row.prompt, "caption": caption, "split": "train"}

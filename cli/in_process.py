@@ -1,0 +1,152 @@
+"""The backend that is the model itself: the engine's own runner, without slots and sockets.
+
+So a command gives the same bytes as a server with the same checkpoint, seed and threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from cli.backend import Description, OnStep, TextWish, VideoWish
+from cli.items import BadOption, ItemFailed
+from contract.errors import ErrorCode
+from contract.requests import Capabilities, JobRequest
+from server.caption_request import CaptionCreate, understand_request
+from server.errors import InvalidRequest, first_error
+from server.video_request import VideoCreate, generate_request
+from worker.protocol import FRAMES_FILE, VIDEO_FILE, Done, Start
+from worker.settings import WorkerSettings
+from worker.video_io import Clip, Limits, VideoError, read_clip_in_child
+
+if TYPE_CHECKING:
+    from worker.engine.runner import ModelRunner
+
+logger = logging.getLogger(__name__)
+
+Request = TypeVar("Request", bound=JobRequest)
+
+
+class LocalModel:
+    """Loads the checkpoint with the first item that needs it.
+
+    Args:
+        settings: which checkpoint, on what device, and the bounds of input videos.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+
+    def make_video(self, wish: VideoWish, video: Path, on_step: OnStep) -> str | None:
+        """See `Backend`."""
+        request = _checked(
+            lambda: generate_request(
+                VideoCreate.model_validate(
+                    {
+                        "prompt": wish.prompt,
+                        "mode": wish.mode,
+                        "seed": wish.seed,
+                        "num_inference_steps": wish.num_inference_steps,
+                        "guidance_scale": wish.guidance_scale,
+                    }
+                ),
+                self._capabilities,
+            ),
+            item_field="prompt",
+        )
+        with tempfile.TemporaryDirectory(prefix=".univigu-", dir=video.parent) as folder:
+            done = self._run(request, Path(folder), on_step)
+            (Path(folder) / VIDEO_FILE).replace(video)
+        return done.text
+
+    def describe(self, wish: TextWish, on_step: OnStep) -> Description:
+        """See `Backend`."""
+        request = _checked(
+            lambda: understand_request(
+                CaptionCreate(instruction=wish.instruction, seed=wish.seed), "", self._capabilities
+            ),
+            item_field="video",
+        )
+        with tempfile.TemporaryDirectory(prefix="univigu-caption-") as folder:
+            clip = self._read(wish.path, Path(folder))
+            np.save(Path(folder) / FRAMES_FILE, clip.frames)
+            done = self._run(request, Path(folder), on_step)
+        assert done.text is not None
+        return Description(done.text, clip.info.duration_seconds)
+
+    @cached_property
+    def _runner(self) -> ModelRunner:
+        path = self._settings.checkpoint
+        if not (path / "model_index.json").is_file():
+            raise BadOption(f"checkpoint {path}: there is no model_index.json")
+        from diffusers.utils.logging import disable_progress_bar
+        from transformers.utils.logging import disable_progress_bar as disable_weights_bar
+
+        from worker.engine.runner import ModelRunner
+
+        disable_progress_bar()
+        disable_weights_bar()
+        try:
+            return ModelRunner(self._settings)
+        except (ValueError, OSError) as error:
+            raise BadOption(f"checkpoint {path}: {error}") from error
+
+    @cached_property
+    def _capabilities(self) -> Capabilities:
+        return self._runner.capabilities()
+
+    def _read(self, path: Path, folder: Path) -> Clip:
+        height, width = self._capabilities.sizes[0]
+        limits = Limits(
+            max_pixels=self._settings.max_video_pixels,
+            max_seconds=self._settings.max_video_seconds,
+            max_decode_seconds=self._settings.max_decode_seconds,
+        )
+        try:
+            return read_clip_in_child(
+                path,
+                num_frames=self._capabilities.default_num_frames,
+                height=height,
+                width=width,
+                directory=folder,
+                limits=limits,
+            )
+        except VideoError as error:
+            raise ItemFailed(str(error), is_final=True) from error
+
+    def _run(self, request: JobRequest, folder: Path, on_step: OnStep) -> Done:
+        start = Start(id="", attempt=0, request=request, workdir=folder)
+        try:
+            with closing(self._runner.start(start)) as steps:
+                for reply in steps:
+                    if isinstance(reply, Done):
+                        return reply
+                    on_step(reply.step, reply.of)
+        except Exception as error:  # the job boundary: one item's failure is not the command's
+            failed = self._runner.explain(error)
+            is_defect = failed.code == ErrorCode.INTERNAL
+            if is_defect:
+                logger.error("%s", failed.message, exc_info=error)
+            is_final = not is_defect and failed.code != ErrorCode.OUT_OF_MEMORY
+            raise ItemFailed(failed.message, is_final=is_final) from error
+        raise AssertionError("a job ends with Done or an exception")
+
+
+def _checked(build: Callable[[], Request], item_field: str) -> Request:
+    try:
+        try:
+            return build()
+        except ValidationError as error:
+            raise first_error(error.errors()) from error
+    except InvalidRequest as refused:
+        if refused.param == item_field:
+            raise ItemFailed(str(refused), is_final=True) from refused
+        raise BadOption(str(refused)) from refused
