@@ -12,12 +12,14 @@ import json
 import math
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.latents import decode_chunks
@@ -34,13 +36,13 @@ CODE_NOISE = 0.05
 class AutoencoderRun:
     """One training run of the autoencoder; every field has its unit in its name or is a count."""
 
-    out_dir: str
+    out_dir: Path
     num_steps: int = 1400
     batch_size: int = 8
     learning_rate: float = 2e-3
     warmup_steps: int = 50
     seed: int = 0
-    init_from: str | None = None
+    init_from: Path | None = None
     save_every: int = 100
 
 
@@ -62,6 +64,15 @@ class PatchCode:
         target = spread.sqrt().clamp(max=MAX_SPREAD)
         target = target / target.square().mean().sqrt()
         return cls(mean, components * (target / spread)[:, None])
+
+    def save(self, path: Path) -> None:
+        """Write the code as safetensors."""
+        save_file({"mean": self.mean, "basis": self.basis.contiguous()}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> PatchCode:
+        """Read a code that `save` wrote."""
+        return cls(**load_file(path))
 
     def encode(self, clips: Tensor) -> Tensor:
         """Return the code (N, 16, F', H/8, W/8) of clips (N, 3, 4F'-3, H, W) in [-1, 1]."""
@@ -104,17 +115,18 @@ def reconstruction_psnr(vae: AutoencoderKLWan, clips: Tensor) -> float:
     return 10 * math.log10(4 / F.mse_loss(decoded.float(), clips).item())
 
 
-def train_autoencoder(run: AutoencoderRun) -> AutoencoderKLWan:
-    """Train and save an autoencoder in diffusers layout at `run.out_dir`.
+def train_autoencoder(run: AutoencoderRun) -> Iterator[dict[str, float]]:
+    """Train an autoencoder and save it in diffusers layout at `run.out_dir`, with its code.
 
-    Progress goes to `log.jsonl` beside it: step, both losses, and PSNR (dB) on unseen clips.
+    Yields a row per step, which `log.jsonl` keeps too: step, seconds, both losses, and at every
+    save the PSNR (dB) on unseen clips.
     """
-    out = Path(run.out_dir)
+    out = run.out_dir
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(run.seed)
     rng = random.Random(run.seed)
     code = PatchCode.fit(_world(1, 192))
-    torch.save({"mean": code.mean, "basis": code.basis}, out / "patch_code.pt")
+    code.save(out / "patch_code.safetensors")
     held_out = _world(2, 16, held_out=True)
     vae = new_autoencoder()
     if run.init_from:
@@ -131,14 +143,14 @@ def train_autoencoder(run: AutoencoderRun) -> AutoencoderKLWan:
             torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            row = {"step": step, "seconds": time.monotonic() - started}
+            row: dict[str, float] = {"step": step, "seconds": time.monotonic() - started}
             row |= {name: loss.item() for name, loss in losses.items()}
             if (step + 1) % run.save_every == 0 or step + 1 == run.num_steps:
                 row["psnr"] = reconstruction_psnr(vae, held_out)
                 vae.save_pretrained(out)
             log.write(json.dumps(row) + "\n")
             log.flush()
-    return vae
+            yield row
 
 
 def _warm_cosine(step: int, run: AutoencoderRun) -> float:

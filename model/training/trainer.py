@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from model.training.data import BatchMaker, draw_samples
@@ -89,8 +90,9 @@ def train(
 ) -> Iterator[dict[str, float]]:
     """Train `transformer` in place, yielding a log row per step.
 
-    The averaged weights are saved under `out_dir/ema`; the state to resume from beside them. A run
-    that finds such a state goes on from there.
+    Every `save_every` steps the state to resume from is written to `out_dir`, and a run that finds
+    one goes on from there, bit for bit on a CPU; at the end the averaged weights are written to
+    `out_dir/ema.safetensors`.
     """
     run.out_dir.mkdir(parents=True, exist_ok=True)
     optimizers = Optimizers(transformer, run)
@@ -118,6 +120,7 @@ def train(
             if (step + 1) % run.save_every == 0 or step + 1 == run.num_steps:
                 state.save(run.out_dir, step + 1)
             yield row
+    save_file(average, run.out_dir / "ema.safetensors")
 
 
 @torch.no_grad()

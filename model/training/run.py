@@ -1,0 +1,129 @@
+"""Run one training stage of the demo world from a config file: `univigu train STAGE --config FILE`.
+
+A config names one folder for everything, the number of scenes, and a table per stage whose keys
+are the fields of `AutoencoderRun` or `TrainingRun`.
+"""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model.presets import PRESETS
+from model.training.assemble import moving_shapes_pipeline, save_checkpoint
+from model.training.autoencoder import AutoencoderRun, PatchCode, train_autoencoder
+from model.training.components import new_text_encoder, new_tokenizer
+from model.training.data import BatchMaker, ConditionTable
+from model.training.moving_shapes import Scene, render, sample_scene, vocabulary
+from model.training.stage import STAGES
+from model.training.trainer import TrainingRun, train
+from model.transformer import UniViGUTransformer
+
+OnStep = Callable[[int, int, dict[str, float]], None]
+
+_SCENE_SEED = 10
+_RENDER_BATCH = 100
+
+
+def run_stage(stage: str, config: Path, on_step: OnStep = lambda step, total, row: None) -> Path:
+    """Train one stage to its end, resuming an earlier run of it.
+
+    Args:
+        stage: `vae`, `base`, `recall` or `refine`.
+        config: TOML file as described above.
+        on_step: called with (steps done, steps in all, losses).
+
+    Returns:
+        The folder that now holds the stage's result.
+
+    Raises:
+        ValueError: for an unknown stage or key, naming what is allowed.
+        FileNotFoundError: if an earlier stage has not been run.
+    """
+    settings = tomllib.loads(config.read_text())
+    folder = Path(settings.get("folder", "runs"))
+    if stage != "vae" and stage not in STAGES:
+        raise ValueError(f"stage {stage!r}: must be one of vae, {', '.join(STAGES)}")
+    options = dict(settings.get(stage, {}))
+    out = folder / stage
+    if stage == "vae":
+        run = AutoencoderRun(out_dir=out, **_known(options, AutoencoderRun, stage))
+        for row in train_autoencoder(run):
+            on_step(int(row["step"]) + 1, run.num_steps, row)
+        return out
+    start_from = options.pop("start_from", None)
+    training = TrainingRun(out_dir=out, **_known(options, TrainingRun, stage))
+    transformer = _start(None if start_from is None else folder / start_from)
+    vae = AutoencoderKLWan.from_pretrained(_existing(folder / "vae"))
+    pipeline = moving_shapes_pipeline(transformer, vae)
+    scenes, latents = world_latents(folder, int(settings.get("scenes", 20_000)))
+    transformer.train()
+    for row in train(transformer, scenes, _batches(latents), STAGES[stage], training, pad_id=0):
+        on_step(int(row["step"]) + 1, training.num_steps, row)
+    average = load_file(out / "ema.safetensors")
+    transformer.load_state_dict(average)
+    save_checkpoint(pipeline, out)
+    return out
+
+
+def world_latents(folder: Path, count: int) -> tuple[list[Scene], Tensor]:
+    """Return training scenes and their latents (count, C, F, H, W) bf16, rendered once.
+
+    The latents are the linear patch code that the autoencoder's encoder was trained to give.
+    """
+    rng = random.Random(_SCENE_SEED)
+    scenes = [sample_scene(rng) for _ in range(count)]
+    cache = folder / f"world-{count}.safetensors"
+    if not cache.exists():
+        code = PatchCode.load(_existing(folder / "vae" / "patch_code.safetensors"))
+        parts = [
+            code.encode(render(scenes[i : i + _RENDER_BATCH])).to(torch.bfloat16)
+            for i in range(0, count, _RENDER_BATCH)
+        ]
+        save_file({"latents": torch.cat(parts)}, cache)
+    return scenes, load_file(cache)["latents"]
+
+
+def _batches(latents: Tensor) -> BatchMaker:
+    tokenizer = new_tokenizer(vocabulary())
+    config = PRESETS["demo"]
+    encoder = new_text_encoder(len(tokenizer))
+    return BatchMaker(
+        latents,
+        ConditionTable(encoder, tokenizer, config["condition_length"]),
+        tokenizer,
+        caption_length=config["caption_length"],
+        vocab_size=config["caption_vocab_size"],
+        text_flow="discrete_uniform",
+    )
+
+
+def _start(checkpoint: Path | None) -> UniViGUTransformer:
+    if checkpoint is not None:
+        path = _existing(checkpoint / "transformer")
+        return UniViGUTransformer.from_pretrained(path, torch_dtype=torch.float32)
+    torch.manual_seed(0)
+    return UniViGUTransformer(**PRESETS["demo"])
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: run the earlier stage first")
+    return path
+
+
+def _known(options: dict[str, Any], run: type, stage: str) -> dict[str, Any]:
+    allowed = {f.name for f in fields(run)} - {"out_dir"}
+    for name in options:
+        if name not in allowed:
+            raise ValueError(f"[{stage}] {name}: must be one of {', '.join(sorted(allowed))}")
+    return options
