@@ -96,7 +96,8 @@ def test_an_instruction_is_the_condition_of_understanding(pipeline):
     hook = embedder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     understand(pipeline, instruction="what shape is it ?")
     hook.remove()
-    expected = pipeline.encode_condition("what shape is it ?")
+    with torch.inference_mode():
+        expected = pipeline.encode_condition("what shape is it ?")
     assert len(seen) == 3
     assert all(torch.equal(states, expected) for states in seen)
 
@@ -142,7 +143,7 @@ def test_understanding_refuses_naming_field_value_and_rule(pipeline, shape, mess
 
 @pytest.mark.parametrize("mode", ["joint", "text_to_video", "video_only"])
 def test_a_prompt_over_the_limit_is_refused_with_count_and_limit(pipeline, mode):
-    with pytest.raises(PromptTooLong, match="^prompt has 13 tokens; .* takes at most 12$"):
+    with pytest.raises(PromptTooLong, match=r"^prompt has 13 tokens; .* takes at most 12$"):
         generate(pipeline, " ".join(["red"] * 12), mode=mode)
 
 
@@ -152,17 +153,17 @@ def test_a_prompt_at_the_limit_is_taken(pipeline):
 
 
 def test_a_prompt_that_its_caption_stream_cannot_hold_is_refused(pipeline):
-    with pytest.raises(PromptTooLong, match="^prompt has 11 tokens; .* at most 10$"):
+    with pytest.raises(PromptTooLong, match=r"^prompt has 11 tokens; .* at most 10$"):
         generate(pipeline, " ".join(["red"] * 10), mode="text_to_video")
 
 
 def test_an_instruction_over_the_limit_is_refused_by_its_name(pipeline):
-    with pytest.raises(PromptTooLong, match="^instruction has 13 tokens; .* at most 12$"):
+    with pytest.raises(PromptTooLong, match=r"^instruction has 13 tokens; .* at most 12$"):
         understand(pipeline, instruction=" ".join(["red"] * 12))
 
 
 def test_embedding_flow_is_refused_where_a_caption_is_sampled():
-    with pytest.raises(ValueError, match="text_flow embedding: .* discrete captions only"):
+    with pytest.raises(ValueError, match=r"text_flow embedding: .* discrete captions only"):
         generate(tiny_pipeline(text_flow="embedding"))
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -16,7 +18,7 @@ def test_grid_goes_from_noise_to_clean_in_as_many_steps(steps, shift):
 @pytest.mark.parametrize(("steps", "shift"), GRIDS)
 def test_grid_falls_at_every_step(steps, shift):
     grid = sigma_grid(steps, shift)
-    assert all(later < earlier for earlier, later in zip(grid, grid[1:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(grid))
 
 
 def test_grid_without_shift_is_even():

@@ -94,7 +94,7 @@ def test_captions_end_and_are_padded(tokenizer):
 
 def test_a_caption_over_the_length_is_refused(tokenizer):
     assert caption_ids(tokenizer, [LONG], 10).shape == (1, 10)
-    with pytest.raises(PromptTooLong, match="caption has 10 tokens; .* at most 9"):
+    with pytest.raises(PromptTooLong, match=r"caption has 10 tokens; .* at most 9"):
         caption_ids(tokenizer, [LONG], 9)
 
 
