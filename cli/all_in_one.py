@@ -12,6 +12,7 @@ import time
 import redis
 from rich.console import Console
 
+from cli.checkpoint import require_checkpoint
 from cli.embedded import EmbeddedRedis
 from cli.tied_process import TiedProcess
 from contract.engine_status import read_capabilities, warm_workers
@@ -47,10 +48,7 @@ class AllInOne:
     def __init__(self, settings: ServeSettings, console: Console) -> None:
         self._settings, self._console = settings, console
         self._port = _free_port(settings.host, settings.port)
-        if not (settings.checkpoint / "model_index.json").is_file():
-            raise ValueError(
-                f"checkpoint {settings.checkpoint}: there is no model_index.json in it"
-            )
+        require_checkpoint(settings.checkpoint)
         self._embedded: EmbeddedRedis | None = None
         self._processes: list[tuple[TiedProcess, float]] = []
         self._redis_started_at = 0.0

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from cli.backend import Description, OnStep, TextWish, VideoWish
+from cli.checkpoint import require_checkpoint, silence_loading
 from cli.items import BadOption, ItemFailed
 from contract.errors import ErrorCode
 from contract.requests import Capabilities, JobRequest
@@ -85,15 +86,10 @@ class LocalModel:
     @cached_property
     def _runner(self) -> ModelRunner:
         path = self._settings.checkpoint
-        if not (path / "model_index.json").is_file():
-            raise BadOption(f"checkpoint {path}: there is no model_index.json")
-        from diffusers.utils.logging import disable_progress_bar
-        from transformers.utils.logging import disable_progress_bar as disable_weights_bar
-
+        require_checkpoint(path)
         from worker.engine.runner import ModelRunner
 
-        disable_progress_bar()
-        disable_weights_bar()
+        silence_loading()
         try:
             return ModelRunner(self._settings)
         except (ValueError, OSError) as error:
