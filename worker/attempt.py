@@ -81,7 +81,7 @@ class Attempt:
         if earlier is not None:
             return earlier
         done = self._work()
-        return self._watch.call(partial(deliver, artifacts, self._workdir, job_id, number, done))
+        return self._watch.call(partial(deliver, artifacts, self._workdir, self._record, done))
 
     def _work(self) -> Done:
         request = self._record.parsed_request()

@@ -6,11 +6,14 @@ A manifest names every artifact of its attempt: a retry that finds one has nothi
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from obstore.exceptions import BaseError
 
 from contract.artifacts import MANIFEST, ArtifactStore, job_prefix
+from contract.jobs import JobRecord
+from contract.queues import Kind
 from contract.requests import JobResult
 from worker.failures import StorageLost
 from worker.protocol import THUMBNAIL_FILE, VIDEO_FILE, Done
@@ -24,35 +27,40 @@ _FILES = {
 }
 
 
-def deliver(
-    store: ArtifactStore, workdir: Path, job_id: str, attempt: int, done: Done
-) -> JobResult:
+def deliver(store: ArtifactStore, workdir: Path, record: JobRecord, done: Done) -> JobResult:
     """Upload an attempt's files and its manifest.
 
     Args:
-        store: where to.
+        store: where to; each attempt has a folder of its own.
         workdir: the folder with the engine's files.
-        job_id: whose files.
-        attempt: which try; its files have a folder of their own.
+        record: the job and its attempt.
         done: the engine's last message.
 
     Raises:
-        StorageLost: when the store does not take a file.
+        StorageLost: when a file is missing or not taken; there is no manifest then.
     """
-    prefix = job_prefix(job_id, attempt)
-    if done.text is not None:
-        _write_caption(workdir, job_id, done)
+    prefix = job_prefix(record.id, record.attempt)
     artifacts = {}
     try:
-        for variant, (name, content_type) in _FILES.items():
-            if (workdir / name).exists():
-                store.put(prefix + name, workdir / name, content_type)
-                artifacts[variant] = prefix + name
+        if done.text is not None:
+            _write_caption(workdir, record.id, done)
+        for variant in _variants(record.kind, done):
+            name, content_type = _FILES[variant]
+            store.put(prefix + name, workdir / name, content_type)
+            artifacts[variant] = prefix + name
         result = JobResult(artifacts=artifacts, **done.model_dump(exclude={"type"}))
         store.put(prefix + MANIFEST, result.model_dump_json().encode(), "application/json")
     except (BaseError, OSError) as error:
         raise StorageLost(f"the artifact store took no file: {error}") from error
     return result
+
+
+def _variants(kind: Kind, done: Done) -> Iterator[str]:
+    # not what lies in the folder: it may be removed while a left-behind thread delivers it
+    if kind == "generate":
+        yield from ("video", "thumbnail")
+    if done.text is not None:
+        yield from ("txt", "caption")
 
 
 def find_delivered(store: ArtifactStore, job_id: str, before: int) -> JobResult | None:

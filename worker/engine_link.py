@@ -50,13 +50,14 @@ class EngineLink:
         try:
             self._socket.send(start.encode())
         except OSError as error:
-            raise EngineLost("the engine went away before it had the job") from error
+            raise self._loss("the engine went away before it had the job") from error
 
     def receive(self) -> Reply:
         """Wait for the engine's next message, keeping the lease alive.
 
         Raises:
             EngineLost: when the engine is gone.
+            HandBack: when it is gone because the whole worker leaves.
         """
         while not self._watch.wait(self._socket):
             pass
@@ -65,8 +66,12 @@ class EngineLink:
         except OSError:
             data = b""
         if not data:
-            raise EngineLost("the engine stopped while it had the job")
+            raise self._loss("the engine stopped while it had the job")
         return decode_reply(data)
+
+    def _loss(self, message: str) -> EngineLost | HandBack:
+        # an engine that leaves together with its slot costs the job no retry
+        return HandBack(message) if self._watch.is_draining else EngineLost(message)
 
     def __enter__(self) -> Self:
         return self

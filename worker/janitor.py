@@ -33,7 +33,7 @@ from worker.retention import Retention
 from worker.run_folder import RunFolder
 from worker.settings import WorkerSettings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("worker.janitor")  # not `__main__`
 
 _SWEEP_SECONDS = 1.0
 _RETENTION_SECONDS = 60.0

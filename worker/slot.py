@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from rq.exceptions import DequeueTimeout
+from rq.exceptions import DequeueTimeout, StopRequested
 from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
-from rq.timeouts import BaseDeathPenalty
 from rq.utils import now as rq_now
 from rq.worker import BaseWorker, WorkerStatus
 
@@ -32,43 +31,19 @@ from contract.queues import JOB_TIMEOUT_SECONDS
 from worker.attempt import Surroundings
 from worker.connection import connect
 from worker.failures import HandBack, InfrastructureLost, NotMine
+from worker.held_job import HeldJob, HeldQueue, NoAlarm
 from worker.holder import JobHolder
 from worker.process import enter_child
 from worker.run_folder import RunFolder
 from worker.settings import WorkerSettings
 from worker.waiting import Drain, Watch
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("worker.slot")  # not `__main__`
 
 _DEQUEUE_SECONDS = 1
 _RECONNECT_SECONDS = 2
 #: rq forgets a silent worker after this; it must exceed the time between its heartbeats
 _WORKER_TTL_SECONDS = 30
-
-
-class NoAlarm(BaseDeathPenalty):
-    """No SIGALRM: the job's time limit is looked at where the slot waits."""
-
-    def setup_death_penalty(self) -> None:
-        """Do nothing."""
-
-    def cancel_death_penalty(self) -> None:
-        """Do nothing."""
-
-
-class SlotJob(Job):
-    """A job whose function is the slot that took it; the name in Redis is never imported."""
-
-    slot: Slot
-
-    def _execute(self) -> None:
-        self.slot.hold(self)
-
-
-class SlotQueue(Queue):
-    """A queue of such jobs."""
-
-    job_class = SlotJob
 
 
 class Slot(BaseWorker):
@@ -82,7 +57,7 @@ class Slot(BaseWorker):
         settings: lease, beat and grace.
     """
 
-    job_class, queue_class, death_penalty_class = SlotJob, SlotQueue, NoAlarm
+    job_class, queue_class, death_penalty_class = HeldJob, HeldQueue, NoAlarm
     log_result_lifespan = False
 
     def __init__(
@@ -148,15 +123,18 @@ class Slot(BaseWorker):
     ) -> tuple[Job, Queue] | None:
         """Return the next job; None once the slot should leave."""
         self.set_state(WorkerStatus.IDLE)
+        is_lost = False
         while not self._stop_requested:
             try:
                 self.heartbeat()
                 taken = self._dequeue()
             except redis.exceptions.ConnectionError as error:
-                log.error("no Redis: %s", error)
+                if not is_lost:
+                    log.error("no Redis: %s", error)
+                is_lost = True
                 time.sleep(_RECONNECT_SECONDS)
             except DequeueTimeout:
-                pass
+                is_lost = False
             else:
                 if not self._stop_requested:
                     return taken
@@ -183,17 +161,26 @@ class Slot(BaseWorker):
             pipeline.execute()
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Do a job in this process."""
-        assert isinstance(job, SlotJob)
+        """Do a job in this process.
+
+        Raises:
+            StopRequested: ends the slot when Redis is lost; its supervisor starts another.
+        """
+        assert isinstance(job, HeldJob)
         job.slot, self._outcome = self, None
-        self.prepare_execution(job)
-        self.perform_job(job, queue)
-        self.set_state(WorkerStatus.IDLE)
+        try:
+            self.prepare_execution(job)
+            self.perform_job(job, queue)
+            self.set_state(WorkerStatus.IDLE)
+        except redis.exceptions.ConnectionError as error:
+            log.error("job %s: left to its lease, no Redis: %s", job.id, error)
+            raise StopRequested from error
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Remember why the job ended; what the holder does not know is a defect and logged."""
         self._outcome = exc_info[1]
-        if not isinstance(self._outcome, HandBack | NotMine | InfrastructureLost):
+        known = HandBack | NotMine | InfrastructureLost | redis.exceptions.ConnectionError
+        if not isinstance(self._outcome, known):
             log.error("job %s: unexpected", job.id, exc_info=self._outcome)
 
     def handle_job_failure(

@@ -76,6 +76,11 @@ class Watch:
         self._next_beat = now + beat_seconds
         self._timeout_seconds, self._deadline = timeout_seconds, now + timeout_seconds
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the slot has been told to leave."""
+        return self._drain.requested
+
     def wait(self, engine: socket.socket | None = None, at_most: float = 60.0) -> bool:
         """Wait for the engine or `at_most` seconds, and do what is due.
 

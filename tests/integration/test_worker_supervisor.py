@@ -7,10 +7,11 @@ import pytest
 from video_files import numbered_video
 from worker_house import House
 
+from cli.embedded import EmbeddedRedis
 from contract.engine_status import read_capabilities, warm_workers
 from contract.jobs import Status
 from worker.delivery import deliver
-from worker.protocol import Done
+from worker.protocol import THUMBNAIL_FILE, VIDEO_FILE, Done
 from worker.tickets import enqueue
 
 pytestmark = pytest.mark.timeout(90)
@@ -142,7 +143,9 @@ def test_retry_that_finds_all_delivered_only_finalises(shared, tmp_path):
     job_id = shared.submit(request, enqueued=False)
     assert shared.jobs.claim(job_id, "a slot that dies after its manifest") == 1
     done = Done(text="made before", seed=7, stage_durations={})
-    result = deliver(shared.artifacts, tmp_path, job_id, 1, done)
+    for name in (VIDEO_FILE, THUMBNAIL_FILE):
+        (tmp_path / name).write_bytes(b"made before")
+    result = deliver(shared.artifacts, tmp_path, shared.jobs.get(job_id), done)
     enqueue(shared.queues["generate"], job_id)
     record = shared.completed(job_id)
     assert (record.result, record.attempt) == (result, 2)
@@ -247,3 +250,16 @@ def test_killed_supervisor_takes_its_children_along_and_the_next_one_cleans_up(h
     house.start()
     assert len(house.leftovers()) == 1
     assert read_capabilities(house.redis).checkpoint == "stand-in@0"
+
+
+def test_running_job_outlives_a_restart_of_redis(tmp_path):
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        house = _house(server.url, tmp_path)
+        house.start()
+        job_id = house.generate(steps=60)
+        house.running(job_id)
+        server.stop()
+        server.start()
+        assert house.completed(job_id).attempt == 1
+        assert house.stop() == 0
+        house.close()

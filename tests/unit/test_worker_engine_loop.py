@@ -61,7 +61,7 @@ class Engine:
         self.beats += 1
 
     def close(self):
-        self.loop.stop()
+        self.loop.stop(5)
         self._thread.join(10)
         assert not self._thread.is_alive()
         self._listener.close()
@@ -195,3 +195,12 @@ def test_stopping_engine_finishes_the_job_in_flight(tmp_path):
     connection.recv(MAX_MESSAGE)
     engine.close()
     assert replies(connection)[-1].text == "v"
+
+
+def test_stopping_engine_waits_no_longer_than_it_was_told(tmp_path):
+    engine = Engine(tmp_path)
+    connection = engine.submit("v", "slow", steps=100_000)
+    connection.recv(MAX_MESSAGE)
+    engine.loop.stop(0.1)
+    engine.close()
+    assert not any(isinstance(reply, Done) for reply in replies(connection))

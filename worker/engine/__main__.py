@@ -8,7 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import diffusers
 import torch
+import transformers
 
 from worker.engine.pulse import Pulse
 from worker.engine.runner import ModelRunner
@@ -22,6 +24,8 @@ def main(run_folder: str, parent_pid: str, pipe: str) -> None:
     run = RunFolder(Path(run_folder))
     settings = run.settings()
     enter_child(int(parent_pid), settings.log_level)
+    diffusers.utils.logging.disable_progress_bar()  # a log is no terminal
+    transformers.utils.logging.disable_progress_bar()
     with torch.inference_mode():
         try:
             runner = ModelRunner(settings)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from contract.errors import ErrorCode
 from worker.engine.policy import CaptionsFirst
 from worker.engine.running import RunningJob, Steps
 from worker.protocol import MAX_MESSAGE, Done, Failed, Start
@@ -21,8 +22,6 @@ from worker.protocol import MAX_MESSAGE, Done, Failed, Start
 log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 0.2
-#: how long a told-to-stop engine works on for slots that are still connected
-_STOP_SECONDS = 5.0
 
 
 class Runner(Protocol):
@@ -55,10 +54,10 @@ class Loop:
         self._turn = 0
         self._stop_at: float | None = None
 
-    def stop(self) -> None:
-        """Leave once no job is in flight, or after a few seconds; callable from a signal."""
+    def stop(self, patience_seconds: float) -> None:
+        """Leave once no job is in flight, or after that time; callable from a signal handler."""
         if self._stop_at is None:
-            self._stop_at = time.monotonic() + _STOP_SECONDS
+            self._stop_at = time.monotonic() + patience_seconds
 
     def run(self) -> None:
         """Serve."""
@@ -137,8 +136,9 @@ class Loop:
         try:
             reply = next(job.steps)
         except Exception as error:  # the job boundary: one job's failure is not the engine's
-            log.error("job %s: failed in the engine", job.start.id, exc_info=error)
             job.final = self._runner.explain(error)
+            is_defect = job.final.code == ErrorCode.INTERNAL
+            log.error("job %s: %s", job.start.id, error, exc_info=error if is_defect else None)
             return
         if isinstance(reply, Done):
             job.final = reply

@@ -32,5 +32,5 @@ class Pulse:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _SECONDS
-            with suppress(BlockingIOError):  # a supervisor that does not read has noticed enough
+            with suppress(OSError):  # full: it does not read; broken: it is dead, and SIGTERM comes
                 os.write(self._descriptor, b".")

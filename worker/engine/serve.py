@@ -11,6 +11,8 @@ from worker.protocol import new_socket
 from worker.run_folder import RunFolder
 
 _BACKLOG = 128
+#: slots hand their jobs back when their grace is over; the engine outlasts that
+_MARGIN_SECONDS = 2.0
 
 
 def serve(run: RunFolder, runner: Runner, capabilities: Capabilities, pulse: Pulse) -> None:
@@ -27,7 +29,8 @@ def serve(run: RunFolder, runner: Runner, capabilities: Capabilities, pulse: Pul
     listener.bind(str(run.socket_path))
     listener.listen(_BACKLOG)
     loop = Loop(listener, runner, pulse.beat)
-    signal.signal(signal.SIGTERM, lambda *_: loop.stop())
+    patience = run.settings().grace_seconds + _MARGIN_SECONDS
+    signal.signal(signal.SIGTERM, lambda *_: loop.stop(patience))
     pulse.warm(capabilities)
     with listener:
         loop.run()
