@@ -48,7 +48,7 @@ def caption(  # noqa: PLR0913 - one parameter per option
         with interruptible(), open_backend(url, checkpoint) as backend, progress_bar() as bar:
             videos = bar.add_task("videos", total=len(found))
             steps = bar.add_task("steps", total=None)
-            desk = _Desk(
+            desk = Desk(
                 backend, places, resume, lambda at, of: bar.update(steps, completed=at, total=of)
             )
             for item in found:
@@ -69,7 +69,7 @@ def _formats(given: str) -> list[str]:
     return names
 
 
-class _Desk:
+class Desk:
     """Does one file at a time.
 
     Args:
