@@ -42,7 +42,10 @@ class AutoencoderRun:
     learning_rate: float = 2e-3
     warmup_steps: int = 50
     seed: int = 0
+    #: autoencoder folder to go on from, with its code
     init_from: Path | None = None
+    #: leave the encoder as it is, so that a transformer trained on its latents stays valid
+    decoder_only: bool = False
     save_every: int = 100
 
 
@@ -126,18 +129,25 @@ def train_autoencoder(run: AutoencoderRun) -> Iterator[dict[str, float]]:
     torch.manual_seed(run.seed)
     rng = random.Random(run.seed)
     code = PatchCode.fit(_world(1, 192))
-    code.save(out / "patch_code.safetensors")
     held_out = _world(2, 16, held_out=True)
     vae = new_autoencoder()
     if run.init_from:
         vae = AutoencoderKLWan.from_pretrained(run.init_from)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=run.learning_rate, weight_decay=0.0)
+        code = PatchCode.load(run.init_from / "patch_code.safetensors")
+    if run.decoder_only:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    code.save(out / "patch_code.safetensors")
+    optimizer = torch.optim.AdamW(
+        [p for p in vae.parameters() if p.requires_grad], lr=run.learning_rate, weight_decay=0.0
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _warm_cosine(s, run))
     started = time.monotonic()
     with (out / "log.jsonl").open("a") as log:
         for step in range(run.num_steps):
-            from_encoder = 2 * step > run.num_steps
-            losses = _step(vae, code, _draw_clips(rng, run, step), from_encoder)
+            # the decoder learns from the code first, then from what the encoder makes of it
+            share = 0.5 if run.decoder_only else float(2 * step > run.num_steps)
+            losses = _step(vae, code, _draw_clips(rng, run, step), share)
             optimizer.zero_grad(set_to_none=True)
             (losses["encoder"] + losses["decoder"]).backward()
             torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
@@ -169,12 +179,14 @@ def _draw_clips(rng: random.Random, run: AutoencoderRun, step: int) -> Tensor:
 
 
 def _step(
-    vae: AutoencoderKLWan, code: PatchCode, clips: Tensor, from_encoder: bool
+    vae: AutoencoderKLWan, code: PatchCode, clips: Tensor, encoder_share: float
 ) -> dict[str, Tensor]:
+    """Return both losses; the decoder reads the encoder in `encoder_share` of the clips."""
     target = code.encode(clips)
+    from_encoder = torch.rand(len(clips), 1, 1, 1, 1) < encoder_share
     with torch.autocast("cpu", torch.bfloat16):
         latents = vae.encode(clips).latent_dist.mean
-        source = latents.detach().float() if from_encoder else target
+        source = torch.where(from_encoder, latents.detach().float(), target)
         noisy = source + CODE_NOISE * torch.randn_like(target)
         # not `vae.decode`, whose clamp would stop the gradient of saturated pixels
         decoded = torch.cat(list(decode_chunks(vae, noisy)), dim=2)
