@@ -1,0 +1,59 @@
+"""A training run of seconds; as a program, one that is killed right after a given step."""
+
+import os
+import random
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tiny_models import seeded, tiny_text_encoder, tiny_tokenizer, tiny_transformer
+
+from model.training.data import BatchMaker, ConditionTable
+from model.training.moving_shapes import sample_scene
+from model.training.stage import CAPABILITY_REFINEMENT
+from model.training.trainer import TrainingRun, train
+
+LENGTHS = {"caption_length": 20, "condition_length": 24}
+RUN = TrainingRun(
+    out_dir=Path(),
+    num_steps=6,
+    batch_size=4,
+    learning_rate=5e-3,
+    warmup_steps=2,
+    save_every=3,
+)
+
+
+def tiny_scenes(count=12):
+    """Return scenes of the training side of the hold-out."""
+    rng = random.Random(0)
+    return [sample_scene(rng) for _ in range(count)]
+
+
+def tiny_batches(count=12, text_flow="discrete_uniform"):
+    """Return a batch maker over random latents (count, 4, 2, 4, 4)."""
+    tokenizer = tiny_tokenizer()
+    return BatchMaker(
+        torch.randn(count, 4, 2, 4, 4, generator=seeded()),
+        ConditionTable(tiny_text_encoder(), tokenizer, LENGTHS["condition_length"]),
+        tokenizer,
+        caption_length=LENGTHS["caption_length"],
+        vocab_size=66,
+        text_flow=text_flow,
+    )
+
+
+def tiny_train(out_dir, stage=CAPABILITY_REFINEMENT, **options):
+    """Return a transformer and the rows of its training, which runs as they are read."""
+    transformer = tiny_transformer(**LENGTHS).train()
+    run = replace(RUN, out_dir=out_dir, **options)
+    return transformer, train(transformer, tiny_scenes(), tiny_batches(), stage, run, pad_id=0)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(sys.argv[3]))
+    for row in tiny_train(Path(sys.argv[1]))[1]:
+        if row["step"] == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,153 @@
+"""The training loop on a tiny network: resuming, rates, averages."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_models import tiny_transformer
+from tiny_training import LENGTHS, RUN, tiny_train
+
+from model.training.stage import Stage
+from model.training.trainer import Optimizers, learning_rate
+
+# autocast keeps norm weights in float32; torch says once per process that this is not fused
+pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+
+TESTS = Path(__file__).parents[1]
+
+
+def losses_by_step(out_dir):
+    """Return what the log says of each step; a step done twice has two entries."""
+    losses = defaultdict(list)
+    for line in (out_dir / "log.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        del row["seconds"]
+        losses[row.pop("step")].append(row)
+    return losses
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Six steps in one go: the folder, the trained network, the rows."""
+    out_dir = tmp_path_factory.mktemp("straight")
+    transformer, rows = tiny_train(out_dir)
+    return out_dir, transformer, list(rows)
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory):
+    """Six steps by a process that was killed after its fourth, and this one."""
+    out_dir = tmp_path_factory.mktemp("resumed")
+    killed = subprocess.run(
+        [sys.executable, TESTS / "tiny_training.py", out_dir, "3", str(torch.get_num_threads())],
+        env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
+        check=False,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert sorted(losses_by_step(out_dir)) == [0, 1, 2, 3]
+    (out_dir / "state.partial").write_bytes(b"a kill in the middle of a save leaves this")
+    transformer, rows = tiny_train(out_dir)
+    return out_dir, transformer, list(rows)
+
+
+def test_a_killed_run_goes_on_from_its_last_save(resumed):
+    assert [row["step"] for row in resumed[2]] == [3, 4, 5]
+
+
+def test_a_killed_and_resumed_run_ends_with_the_same_weights(straight, resumed):
+    expected = straight[1].state_dict()
+    for name, weight in resumed[1].state_dict().items():
+        assert torch.equal(weight, expected[name]), name
+
+
+def test_a_killed_and_resumed_run_averages_the_same_weights(straight, resumed):
+    expected = load_file(straight[0] / "ema.safetensors")
+    for name, weight in load_file(resumed[0] / "ema.safetensors").items():
+        assert torch.equal(weight, expected[name]), name
+
+
+def test_a_killed_and_resumed_run_logs_the_same_losses(straight, resumed):
+    expected = losses_by_step(straight[0])
+    again = losses_by_step(resumed[0])
+    assert again.keys() == expected.keys()
+    for step, entries in again.items():
+        assert all(entry == expected[step][0] for entry in entries)
+
+
+def test_a_finished_run_has_nothing_left_to_do(straight):
+    assert list(tiny_train(straight[0])[1]) == []
+
+
+def test_training_moves_every_part_of_the_network(straight):
+    before = tiny_transformer(**LENGTHS).state_dict()
+    after = straight[1].state_dict()
+    assert [name for name, weight in before.items() if torch.equal(weight, after[name])] == []
+
+
+def test_another_seed_trains_another_network(straight, tmp_path):
+    transformer, rows = tiny_train(tmp_path, seed=1)
+    assert next(rows)["total"] != straight[2][0]["total"]
+    rows.close()
+    assert transformer.training
+
+
+def test_the_first_average_leans_on_the_new_weights(tmp_path):
+    transformer, rows = tiny_train(tmp_path, num_steps=1)
+    before = {name: p.detach().clone() for name, p in transformer.named_parameters()}
+    list(rows)
+    average = load_file(tmp_path / "ema.safetensors")
+    for name, after in transformer.named_parameters():
+        expected = 0.1 * before[name] + 0.9 * after.detach()
+        torch.testing.assert_close(average[name], expected, atol=1e-6, rtol=1e-5)
+
+
+def test_loss_falls_on_a_set_small_enough_to_learn_by_heart(tmp_path):
+    understand = Stage("learn", "caption", {"understand": 1.0}, condition_dropout=0.0)
+    _, rows = tiny_train(tmp_path, understand, num_steps=50, batch_size=12, save_every=50)
+    losses = [row["text"] for row in rows]
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+def test_rate_warms_up_in_a_line_and_falls_along_a_cosine():
+    run = replace(RUN, num_steps=1000, warmup_steps=10, learning_rate=1.0, final_rate=0.1)
+    assert learning_rate(0, run) == pytest.approx(0.1)
+    assert learning_rate(4, run) == pytest.approx(0.5, rel=1e-3)
+    assert learning_rate(500, run) == pytest.approx(0.1 + 0.9 / 2)
+    assert learning_rate(1000, run) == pytest.approx(0.1)
+    rates = [learning_rate(step, run) for step in range(10, 1000)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_every_weight_has_exactly_one_optimizer():
+    transformer = tiny_transformer()
+    muon, adam = Optimizers(transformer, RUN).parts
+    held = [id(p) for part in (muon, adam) for group in part.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in transformer.parameters())
+
+
+def test_muon_has_the_matrices_of_the_blocks_alone():
+    transformer = tiny_transformer()
+    muon, _ = Optimizers(transformer, RUN).parts
+    held = {id(p) for group in muon.param_groups for p in group["params"]}
+    blocks = {id(p) for p in transformer.blocks.parameters() if p.ndim == 2}
+    assert held == blocks
+
+
+def test_a_step_uses_the_rate_that_it_is_given():
+    transformer = tiny_transformer()
+    optimizers = Optimizers(transformer, RUN)
+    before = [p.detach().clone() for p in transformer.parameters()]
+    for parameter in transformer.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizers.step(0.0)
+    assert all(map(torch.equal, before, transformer.parameters()))
+    assert all(parameter.grad is None for parameter in transformer.parameters())
