@@ -18,6 +18,8 @@ from worker.settings import WorkerSettings
 
 _PREFIX = "univigu-"
 _LOCK = "lock"
+#: of the kernel, in bytes
+_LONGEST_SOCKET_PATH = 107
 
 
 class RunFolder:
@@ -29,7 +31,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        #: where the engine listens; a socket's path has at most 107 bytes
+        #: where the engine listens
         self.socket_path = path / "engine.sock"
 
     @classmethod
@@ -38,7 +40,11 @@ class RunFolder:
 
         Returns:
             The folder and the descriptor that locks it; children have to inherit that.
+
+        Raises:
+            ValueError: if the temporary folder's name is too long for a socket below it.
         """
+        _check_socket_length(Path(tempfile.gettempdir()))
         hidden = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
         lock = os.open(hidden / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -88,6 +94,15 @@ class RunFolder:
         finally:
             os.close(lock)
         return True
+
+
+def _check_socket_length(temporary: Path) -> None:
+    length = len(os.fsencode(RunFolder(temporary / f"{_PREFIX}12345678").socket_path))
+    if length > _LONGEST_SOCKET_PATH:
+        raise ValueError(
+            f"the temporary folder {temporary} makes a socket path of {length} bytes, the limit is "
+            f"{_LONGEST_SOCKET_PATH}: set TMPDIR to a shorter one"
+        )
 
 
 def remove_abandoned() -> None:

@@ -4,8 +4,9 @@ import signal
 
 import psutil
 import pytest
+from rq.job import JobStatus
 from video_files import numbered_video
-from worker_house import House
+from worker_house import House, until
 
 from cli.embedded import EmbeddedRedis
 from contract.engine_status import read_capabilities, warm_workers
@@ -163,6 +164,16 @@ def test_cancel_of_a_queued_job_makes_its_ticket_void(shared):
     shared.completed(shared.generate())
     assert shared.jobs.get(waiting).attempt == 0
     assert shared.events(waiting) == ["queued", "cancelled"]
+
+
+def test_job_deleted_while_it_runs_is_let_go_and_leaves_nothing(shared):
+    job_id = shared.generate(steps=1000)
+    shared.running(job_id)
+    ticket = shared.queues["generate"].fetch_job(job_id)
+    shared.jobs.delete(job_id)
+    until(lambda: ticket.get_status() == JobStatus.FINISHED)
+    assert shared.jobs.get(job_id) is None
+    assert shared.artifacts.list(f"jobs/{job_id}/") == []
 
 
 def test_caption_does_not_wait_for_the_end_of_a_video(shared, small_video):

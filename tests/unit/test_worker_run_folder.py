@@ -57,3 +57,12 @@ def test_restarted_slot_finds_its_folder_empty(settings):
     (run.empty_folder("generate-0") / "video.mp4").write_bytes(b"half")
     assert list(run.empty_folder("generate-0").iterdir()) == []
     os.close(lock)
+
+
+def test_temporary_folder_too_deep_for_a_socket_is_refused(settings, tmp_path, monkeypatch):
+    deep = tmp_path / ("d" * 107)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with pytest.raises(ValueError, match="the limit is 107: set TMPDIR"):
+        RunFolder.create(settings)
+    assert list(deep.iterdir()) == []
