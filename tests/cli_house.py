@@ -78,7 +78,7 @@ class Service:
         def found():
             return next((line for line in [*self.lines] if line.startswith(start)), None)
 
-        return until(lambda: found() or self.process.poll() is not None and "ended", seconds)
+        return until(lambda: found() or (self.process.poll() is not None and "ended"), seconds)
 
     def family(self):
         return [self.process, *self.process.children(recursive=True)]
