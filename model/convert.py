@@ -18,7 +18,7 @@ import torch
 from diffusers import __version__ as diffusers_version
 from torch import Tensor
 
-from model.pipeline import WAN_480P
+from model.presets import WAN_480P
 from model.released import open_released
 from model.transformer import UniViGUTransformer
 from model.weights import MAX_SHARD_BYTES, LazyWeights, open_safetensors, write_shards

@@ -21,6 +21,35 @@ def _statistics(vae: AutoencoderKLWan, like: Tensor) -> tuple[Tensor, Tensor]:
     return mean, std
 
 
+def latent_shape(
+    vae: AutoencoderKLWan,
+    patch_size: tuple[int, int, int],
+    height: int,
+    width: int,
+    num_frames: int,
+) -> tuple[int, int, int]:
+    """Return (F, H, W) of the latents of a clip.
+
+    Args:
+        vae: gives the compression.
+        patch_size: latent frames, rows and columns per token of the transformer.
+        height: pixels.
+        width: pixels.
+        num_frames: frames.
+
+    Raises:
+        ValueError: naming field, value and rule, if the clip does not divide into tokens.
+    """
+    spatial, temporal = vae.config.scale_factor_spatial, vae.config.scale_factor_temporal
+    for name, value, patch in (("height", height, patch_size[1]), ("width", width, patch_size[2])):
+        unit = spatial * patch
+        if value <= 0 or value % unit:
+            raise ValueError(f"{name} {value}: must be a multiple of {unit}")
+    if num_frames <= 0 or (num_frames - 1) % temporal:
+        raise ValueError(f"num_frames {num_frames}: must be a multiple of {temporal}, plus 1")
+    return (num_frames - 1) // temporal + 1, height // spatial, width // spatial
+
+
 def encode_pixels(vae: AutoencoderKLWan, pixels: Tensor) -> Tensor:
     """Return normalised latents of clips, without sampling noise.
 

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from model import denoisers, latents, text
 from model.flow import source_ids
+from model.presets import WAN_480P
 from model.sampler import Denoise, JointState, Mode, Step, sample_steps
 from model.schedule import sigma_grid
 from model.transformer import UniViGUTransformer
@@ -240,20 +241,9 @@ class UniViGUPipeline(DiffusionPipeline):
         return sigma_grid(num_inference_steps, self.config.serving["text_shift"])
 
     def _latent_shape(self, height: int, width: int, num_frames: int) -> tuple[int, ...]:
-        spatial = self.vae.config.scale_factor_spatial
-        _, patch_h, patch_w = self.transformer.config.patch_size
-        for name, value, unit in (
-            ("height", height, spatial * patch_h),
-            ("width", width, spatial * patch_w),
-        ):
-            if value <= 0 or value % unit:
-                raise ValueError(f"{name} {value}: must be a multiple of {unit}")
-        temporal = self.temporal_compression
-        if num_frames <= 0 or (num_frames - 1) % temporal:
-            raise ValueError(f"num_frames {num_frames}: must be a multiple of {temporal}, plus 1")
-        frames = (num_frames - 1) // temporal + 1
-        channels = self.transformer.config.in_channels
-        return (1, channels, frames, height // spatial, width // spatial)
+        config = self.transformer.config
+        shape = latents.latent_shape(self.vae, config.patch_size, height, width, num_frames)
+        return (1, config.in_channels, *shape)
 
     def _noise_ids(self, generator: Generator) -> Tensor:
         config = self.transformer.config
@@ -281,18 +271,3 @@ class UniViGUPipeline(DiffusionPipeline):
         if self.transformer.config.understanding_attention == "isolated":
             return denoisers.isolated_understanding(self.transformer, clean, condition)
         return denoisers.full_understanding(self.transformer, clean, condition, isolate=False)
-
-
-#: serving values of a converted Wan2.1 checkpoint: 480p as published, steps and guidance as in
-#: the authors' README
-WAN_480P: dict[str, Any] = {
-    "sizes": [[480, 832], [832, 480]],
-    "num_frames": 81,
-    "max_num_frames": 81,
-    "fps": 16,
-    "num_inference_steps": 50,
-    "max_num_inference_steps": 200,
-    "understand_steps": 50,
-    "guidance_scale": 5.0,
-    "text_shift": 1.0,
-}

@@ -1,4 +1,4 @@
-"""Named transformer configurations: Wan2.1's two sizes and the shipped demo."""
+"""Named transformer configurations, Wan2.1's two sizes and the demo's, and what Wan serves."""
 
 from __future__ import annotations
 
@@ -30,4 +30,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "condition_length": 24,
         "understanding_attention": "isolated",
     },
+}
+
+#: serving values of a converted Wan2.1 checkpoint: 480p as published, steps and guidance as in
+#: the authors' README
+WAN_480P: dict[str, Any] = {
+    "sizes": [[480, 832], [832, 480]],
+    "num_frames": 81,
+    "max_num_frames": 81,
+    "fps": 16,
+    "num_inference_steps": 50,
+    "max_num_inference_steps": 200,
+    "understand_steps": 50,
+    "guidance_scale": 5.0,
+    "text_shift": 1.0,
 }
