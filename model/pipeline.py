@@ -134,7 +134,7 @@ class UniViGUPipeline(DiffusionPipeline):
         condition = self.encode_condition(prompt)
         generator = Generator().manual_seed(seed)
         noise = torch.randn(shape, generator=generator).to(condition.device)
-        noise_ids = self._noise_ids(generator)
+        noise_ids = None if mode == Mode.VIDEO_ONLY else self._noise_ids(generator)
         is_joint = mode == Mode.JOINT
         token_ids = noise_ids if is_joint else None
         if mode == Mode.TEXT_TO_VIDEO:
@@ -144,7 +144,7 @@ class UniViGUPipeline(DiffusionPipeline):
             self.transformer,
             condition,
             guidance_scale=guidance_scale,
-            noise_ids=None if mode == Mode.VIDEO_ONLY else noise_ids,
+            noise_ids=noise_ids,
         )
         yield from sample_steps(
             JointState(noise, token_ids),

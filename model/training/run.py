@@ -89,7 +89,7 @@ def world_latents(folder: Path, count: int) -> tuple[list[Scene], Tensor]:
             code.encode(render(scenes[i : i + _RENDER_BATCH])).to(torch.bfloat16)
             for i in range(0, count, _RENDER_BATCH)
         ]
-        save_file({"latents": torch.cat(parts)}, cache)
+        save_file({"latents": torch.cat(parts).contiguous()}, cache)
     return scenes, load_file(cache)["latents"]
 
 
@@ -110,7 +110,7 @@ def _batches(latents: Tensor) -> BatchMaker:
 def _start(checkpoint: Path | None) -> UniViGUTransformer:
     if checkpoint is not None:
         path = _existing(checkpoint / "transformer")
-        return UniViGUTransformer.from_pretrained(path, torch_dtype=torch.float32)
+        return UniViGUTransformer.from_pretrained(path, dtype=torch.float32)
     torch.manual_seed(0)
     return UniViGUTransformer(**PRESETS["demo"])
 

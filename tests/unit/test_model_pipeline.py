@@ -233,3 +233,8 @@ def test_a_checkpoint_saved_in_bf16_runs_in_any_precision(tiny_checkpoint, dtype
     small = {"num_frames": 1, "num_inference_steps": 1}
     assert loaded.generate(PROMPT, seed=0, **small).frames.shape == (1, 64, 64, 3)
     assert isinstance(loaded.understand(clip(1, 64), seed=0, num_inference_steps=1), str)
+
+
+def test_embedding_flow_makes_videos_where_no_caption_is_sampled():
+    steps = generate(tiny_pipeline(text_flow="embedding"), mode="video_only")
+    assert steps[-1].token_ids is None

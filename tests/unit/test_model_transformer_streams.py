@@ -151,10 +151,12 @@ def test_isolated_caption_still_reads_video_and_condition(transformer, arguments
 
 
 def test_flags_that_are_all_false_change_nothing(transformer, arguments):
-    for flagged, free in zip(
-        transformer(**arguments, **flags(False, False)), transformer(**arguments), strict=True
-    ):
-        torch.testing.assert_close(flagged, free, **CLOSE)
+    mask = torch.ones(2, 10, dtype=torch.bool)
+    mask[:, 7:] = False
+    for masked in ({}, {"caption_mask": mask}):
+        flagged = transformer(**arguments, **masked, **flags(False, False))
+        for one, two in zip(flagged, transformer(**arguments, **masked), strict=True):
+            torch.testing.assert_close(one, two, **CLOSE)
 
 
 def test_a_batch_of_mixed_isolation_equals_its_rows(transformer):

@@ -1,0 +1,119 @@
+"""A stage of training from a config file: its order, its folder, its refusals."""
+
+import random
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model import UniViGUPipeline
+from model.training.autoencoder import PatchCode, new_autoencoder
+from model.training.moving_shapes import render, sample_scene
+from model.training.run import run_stage, world_latents
+
+pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+
+CONFIG = """
+folder = "{folder}"
+scenes = 4
+
+[base]
+num_steps = 2
+batch_size = 2
+
+[recall]
+start_from = "base"
+num_steps = 1
+batch_size = 2
+learning_rate = 0.0
+"""
+
+
+def write_config(folder, text=CONFIG):
+    path = folder / "config.toml"
+    path.write_text(text.format(folder=folder))
+    return path
+
+
+def save_untrained_autoencoder(folder):
+    torch.manual_seed(0)
+    new_autoencoder().save_pretrained(folder / "vae")
+    rng = random.Random(0)
+    clips = render([sample_scene(rng) for _ in range(4)])
+    PatchCode.fit(clips).save(folder / "vae" / "patch_code.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with two stages run, and what the second reported."""
+    folder = tmp_path_factory.mktemp("training")
+    save_untrained_autoencoder(folder)
+    config, reports = write_config(folder), []
+    run_stage("base", config)
+    run_stage("recall", config, lambda step, total, row: reports.append((step, total, set(row))))
+    return folder, reports
+
+
+def test_a_stage_reports_every_step(trained):
+    ((step, total, names),) = trained[1]
+    assert (step, total) == (1, 1)
+    assert {"total", "video"} <= names
+
+
+@pytest.mark.parametrize("stage", ["base", "recall"])
+def test_a_stage_leaves_a_loadable_checkpoint(trained, stage):
+    pipeline = UniViGUPipeline.from_pretrained(trained[0] / stage, dtype=torch.float32)
+    made = pipeline.generate("a red circle", seed=0, num_frames=1, num_inference_steps=1)
+    assert made.frames.shape == (1, 64, 64, 3)
+
+
+def test_a_checkpoint_holds_the_averaged_weights(trained):
+    average = load_file(trained[0] / "base" / "ema.safetensors")
+    weights = UniViGUPipeline.from_pretrained(
+        trained[0] / "base", dtype=torch.float32
+    ).transformer.state_dict()
+    for name, value in average.items():
+        assert torch.equal(weights[name], value.to(torch.bfloat16).float()), name
+
+
+def test_a_stage_starts_from_the_one_that_it_names(trained):
+    # at learning rate 0 the second stage is the first one over again
+    base, recall = (
+        load_file(trained[0] / stage / "transformer" / "diffusion_pytorch_model.safetensors")
+        for stage in ("base", "recall")
+    )
+    for name, value in base.items():
+        assert torch.equal(recall[name], value), name
+
+
+def test_scenes_are_coded_once_and_in_order(trained):
+    scenes, latents = world_latents(trained[0], 4)
+    assert latents.shape == (4, 16, 5, 8, 8)
+    assert not any(scene.is_held_out for scene in scenes)
+    code = PatchCode.load(trained[0] / "vae" / "patch_code.safetensors")
+    expected = code.encode(render(scenes)).to(torch.bfloat16)
+    torch.testing.assert_close(latents, expected)
+    cache = trained[0] / "world-4.safetensors"
+    made = cache.stat().st_mtime_ns
+    world_latents(trained[0], 4)
+    assert cache.stat().st_mtime_ns == made
+
+
+def test_an_unknown_stage_is_refused_with_those_there_are(tmp_path):
+    message = "stage 'dance': must be one of vae, base, recall, refine"
+    with pytest.raises(ValueError, match=message):
+        run_stage("dance", write_config(tmp_path))
+
+
+@pytest.mark.parametrize("stage", ["vae", "base"])
+def test_an_unknown_key_is_refused_with_those_there_are(tmp_path, stage):
+    config = write_config(tmp_path, f"[{stage}]\nsteps = 1\n")
+    with pytest.raises(ValueError, match=rf"\[{stage}\] steps: must be one of .*num_steps"):
+        run_stage(stage, config)
+
+
+def test_a_stage_before_its_turn_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="vae: run the earlier stage first"):
+        run_stage("base", write_config(tmp_path))
+    with pytest.raises(FileNotFoundError, match="transformer: run the earlier stage first"):
+        run_stage("recall", write_config(tmp_path))
