@@ -7,6 +7,7 @@ never touch each other's files; what is not named by a manifest is garbage.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ import obstore
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 MANIFEST = "manifest.json"
+#: of one request; long enough for a large video on a slow line
+_S3_TIMEOUT = "300s"
 
 
 def job_folder(job_id: str) -> str:
@@ -113,5 +116,9 @@ def _open_store(url: str) -> ObjectStore:
     if parts.scheme == "file":
         return LocalStore(parts.path, mkdir=True, automatic_cleanup=True)
     if parts.scheme == "s3":
-        return S3Store.from_url(url, client_options={"allow_http": True})
+        return S3Store.from_url(
+            url,
+            client_options={"allow_http": True, "timeout": _S3_TIMEOUT, "connect_timeout": "5s"},
+            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=10)},
+        )
     raise ValueError(f"storage_url {url!r}: the scheme must be file or s3")

@@ -9,43 +9,21 @@ against zombies, the cancel, and the reason that nothing is overwritten.
 from __future__ import annotations
 
 import json
-import secrets
 import time
-from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
 import redis
-from pydantic import TypeAdapter
 from redis.client import Pipeline
 
 from contract import transitions
 from contract.errors import ErrorInfo
 from contract.events import MAX_EVENTS, events_key
-from contract.queues import QUEUES, Kind, id_prefix
+from contract.queues import QUEUES, Kind
+from contract.records import JobRecord, Status, parse_record
 from contract.requests import JobRequest, JobResult
 
 LIVE_KEY = "univigu:live"
-
-
-class Status(StrEnum):
-    """States of a job, in the words of the wire."""
-
-    #: recorded and waiting for a slot
-    QUEUED = "queued"
-    #: claimed by a slot
-    IN_PROGRESS = "in_progress"
-    #: result and artifacts are ready
-    COMPLETED = "completed"
-    #: ended with an error that the record names
-    FAILED = "failed"
-    #: ended because its owner asked for that
-    CANCELLED = "cancelled"
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether a job in this state never changes again."""
-        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
 class Progress(StrEnum):
@@ -56,43 +34,6 @@ class Progress(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
     #: another attempt owns the job, or it has ended: let go and touch nothing
     NOT_MINE = "not_mine"
-
-
-@dataclass(frozen=True)
-class JobRecord:
-    """One job as stored. Times are Unix seconds."""
-
-    id: str
-    kind: Kind
-    status: Status
-    request: str  # JSON of a contract.requests.JobRequest
-    created_at: float
-    attempt: int = 0
-    owner: str = ""
-    phase: str = ""
-    step: int = 0
-    of: int = 0
-    started_at: float | None = None
-    completed_at: float | None = None
-    cancel_requested_at: float | None = None
-    error: ErrorInfo | None = None
-    result: JobResult | None = None
-
-    def parsed_request(self) -> JobRequest:
-        """Return the validated request."""
-        return _REQUEST.validate_json(self.request)
-
-
-_REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
-_NUMBERS = {"attempt": int, "step": int, "of": int} | dict.fromkeys(
-    ("created_at", "started_at", "completed_at", "cancel_requested_at"), float
-)
-_FIELDS = {field.name for field in fields(JobRecord)}
-
-
-def new_job_id(kind: Kind) -> str:
-    """Return a fresh random id, e.g. `video_3f...`."""
-    return id_prefix(kind) + secrets.token_hex(12)
 
 
 def record_key(job_id: str) -> str:
@@ -140,14 +81,14 @@ class JobStore:
     def get(self, job_id: str) -> JobRecord | None:
         """Return a record, or None if there is no such job."""
         values: Any = self._redis.hgetall(record_key(job_id))
-        return _parse(values) if values else None
+        return parse_record(values) if values else None
 
     def get_many(self, job_ids: list[str]) -> list[JobRecord]:
         """Return the records that exist, in the order asked."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
                 pipeline.hgetall(record_key(job_id))
-            return [_parse(values) for values in pipeline.execute() if values]
+            return [parse_record(values) for values in pipeline.execute() if values]
 
     def list_ids(self, kind: Kind, limit: int, after: str | None, newest_first: bool) -> list[str]:
         """Return up to `limit` ids of a kind by creation time, starting behind the id `after`."""
@@ -251,22 +192,3 @@ class JobStore:
     def _run(self, script: Any, job_id: str, *args: Any) -> Any:
         keys = [record_key(job_id), events_key(job_id), LIVE_KEY]
         return script(keys=keys, args=[job_id, MAX_EVENTS, *args])
-
-
-def _parse(values: dict[bytes, bytes]) -> JobRecord:
-    record: dict[str, Any] = {}
-    for key, value in values.items():
-        name, text = key.decode(), value.decode()
-        if name not in _FIELDS or text == "":
-            continue
-        if name in _NUMBERS:
-            record[name] = _NUMBERS[name](text)
-        elif name == "status":
-            record[name] = Status(text)
-        elif name == "error":
-            record[name] = ErrorInfo.model_validate_json(text)
-        elif name == "result":
-            record[name] = JobResult.model_validate_json(text)
-        else:
-            record[name] = text
-    return JobRecord(**record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["generate", "understand"]
 
@@ -15,7 +15,13 @@ MAX_RETRIES = 2
 #: seconds one job may run
 JOB_TIMEOUT_SECONDS = 3600
 #: seconds rq keeps its own bookkeeping of an ended job; our record is the truth
-RQ_RESULT_TTL_SECONDS = 600
+_RQ_RESULT_TTL_SECONDS = 600
+#: how both sides queue a ticket
+TICKET_OPTIONS: dict[str, Any] = {
+    "timeout": JOB_TIMEOUT_SECONDS,
+    "result_ttl": _RQ_RESULT_TTL_SECONDS,
+    "failure_ttl": _RQ_RESULT_TTL_SECONDS,
+}
 
 _PREFIX: dict[Kind, str] = {"generate": "video_", "understand": "caption_"}
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 
 from contract.artifacts import job_folder
-from contract.jobs import JobRecord, Status
 from contract.queues import Kind
+from contract.records import JobRecord, Status
 from server.errors import InvalidRequest, NotFound
 from server.services import Services
 from server.wire import Item, Page, View

@@ -7,14 +7,7 @@ from rq import Queue, Retry
 from rq.serializers import JSONSerializer
 
 from contract.jobs import JobStore
-from contract.queues import (
-    JOB_FUNCTION,
-    JOB_TIMEOUT_SECONDS,
-    MAX_RETRIES,
-    QUEUES,
-    RQ_RESULT_TTL_SECONDS,
-    Kind,
-)
+from contract.queues import JOB_FUNCTION, MAX_RETRIES, QUEUES, TICKET_OPTIONS, Kind
 from contract.requests import JobRequest
 from server.errors import Unavailable
 
@@ -58,11 +51,9 @@ class JobQueue:
                 JOB_FUNCTION,
                 args=(job_id,),
                 job_id=job_id,
-                timeout=JOB_TIMEOUT_SECONDS,
-                result_ttl=RQ_RESULT_TTL_SECONDS,
-                failure_ttl=RQ_RESULT_TTL_SECONDS,
                 retry=Retry(max=MAX_RETRIES),
                 pipeline=pipeline,
+                **TICKET_OPTIONS,
             )
             self._jobs.create(job_id, request, pipeline)
             pipeline.execute()

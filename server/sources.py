@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.datastructures import UploadFile
 
-from contract.jobs import Status
+from contract.records import Status
 from server.errors import InvalidRequest
 from server.services import Services
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from contract.errors import ErrorInfo
-from contract.jobs import JobRecord, Status
+from contract.records import JobRecord, Status
 from contract.requests import GenerateRequest, Mode, UnderstandRequest
 from server.fields import MODEL_ID
 

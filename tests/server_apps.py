@@ -16,7 +16,8 @@ from fastapi.testclient import TestClient
 
 from contract.artifacts import ArtifactStore, job_prefix
 from contract.engine_status import beat, publish_capabilities
-from contract.jobs import JobStore, Status
+from contract.jobs import JobStore
+from contract.records import Status
 from contract.requests import Capabilities, JobResult
 from server.app import create_app
 from server.settings import ServerSettings

@@ -15,8 +15,9 @@ from rq.serializers import JSONSerializer
 from contract.artifacts import ArtifactStore
 from contract.engine_status import warm_workers
 from contract.events import read_events
-from contract.jobs import JobStore, Status, new_job_id
+from contract.jobs import JobStore
 from contract.queues import QUEUES
+from contract.records import Status, new_job_id
 from contract.requests import GenerateRequest, UnderstandRequest
 from worker.tickets import enqueue
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from contract.artifacts import ArtifactStore
 from contract.errors import ErrorInfo
-from contract.jobs import JobRecord, JobStore
+from contract.jobs import JobStore
 from contract.jobs import Progress as Answer
+from contract.records import JobRecord
 from contract.requests import GenerateRequest, JobResult
 from worker.delivery import deliver, find_delivered
 from worker.engine_link import EngineLink

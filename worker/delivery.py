@@ -12,8 +12,8 @@ from pathlib import Path
 from obstore.exceptions import BaseError
 
 from contract.artifacts import MANIFEST, ArtifactStore, job_prefix
-from contract.jobs import JobRecord
 from contract.queues import Kind
+from contract.records import JobRecord
 from contract.requests import JobResult
 from worker.failures import StorageLost
 from worker.protocol import THUMBNAIL_FILE, VIDEO_FILE, Done

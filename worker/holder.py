@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contract.artifacts import job_folder
 from contract.errors import ErrorInfo
-from contract.jobs import JobRecord, Status
+from contract.records import JobRecord, Status
 from contract.requests import JobResult
 from worker.attempt import Attempt, Surroundings, check_ownership
 from worker.failures import (

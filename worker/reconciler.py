@@ -18,8 +18,9 @@ from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
 from contract.errors import ErrorCode, ErrorInfo
-from contract.jobs import LIVE_KEY, JobRecord, JobStore
+from contract.jobs import LIVE_KEY, JobStore
 from contract.queues import Kind
+from contract.records import JobRecord
 from worker.tickets import enqueue
 
 log = logging.getLogger(__name__)

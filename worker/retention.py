@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from contract.artifacts import ArtifactStore, job_folder, upload_key
-from contract.jobs import JobRecord, JobStore
+from contract.jobs import JobStore
 from contract.queues import QUEUES
+from contract.records import JobRecord
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 from rq import Retry
 from rq.queue import Queue
 
-from contract.queues import (
-    JOB_FUNCTION,
-    JOB_TIMEOUT_SECONDS,
-    MAX_RETRIES,
-    RQ_RESULT_TTL_SECONDS,
-)
+from contract.queues import JOB_FUNCTION, MAX_RETRIES, TICKET_OPTIONS
 
 
 def enqueue(queue: Queue, job_id: str) -> None:
@@ -19,8 +14,6 @@ def enqueue(queue: Queue, job_id: str) -> None:
         JOB_FUNCTION,
         args=(job_id,),
         job_id=job_id,
-        timeout=JOB_TIMEOUT_SECONDS,
-        result_ttl=RQ_RESULT_TTL_SECONDS,
-        failure_ttl=RQ_RESULT_TTL_SECONDS,
         retry=Retry(max=MAX_RETRIES),
+        **TICKET_OPTIONS,
     )

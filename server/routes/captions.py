@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from contract.artifacts import upload_key
-from contract.jobs import JobRecord, new_job_id
+from contract.records import JobRecord, new_job_id
 from server import jobs
 from server.bodies import InjectedBody
 from server.caption_request import CaptionCreate, understand_request

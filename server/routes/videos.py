@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from contract.jobs import JobRecord, new_job_id
+from contract.records import JobRecord, new_job_id
 from server import jobs
 from server.bodies import InjectedBody
 from server.content import Content, content_response, rendered, stored

@@ -7,7 +7,7 @@ import pytest
 
 from cli.client import ApiError, Client
 from contract.errors import ErrorInfo
-from contract.jobs import Status
+from contract.records import Status
 
 JOB = b'{"id": "video_1", "status": "completed", "progress": 100, "caption": "x", "error": null}'
 

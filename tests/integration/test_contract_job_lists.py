@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from contract.jobs import JobStore, new_job_id
+from contract.jobs import JobStore
+from contract.records import new_job_id
 from contract.requests import GenerateRequest, JobRequest, UnderstandRequest
 
 pytestmark = pytest.mark.every_redis

@@ -7,8 +7,9 @@ import redis
 
 from contract.errors import ErrorInfo
 from contract.events import read_events
-from contract.jobs import JobStore, Progress, Status, new_job_id
+from contract.jobs import JobStore, Progress
 from contract.queues import Kind, id_prefix
+from contract.records import Status, new_job_id
 from contract.requests import GenerateRequest, JobResult
 
 pytestmark = pytest.mark.every_redis

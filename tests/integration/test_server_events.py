@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from server_apps import Worker
 
 from cli.embedded import EmbeddedRedis
-from contract.jobs import Status
+from contract.records import Status
 from server.app import create_app
 from server.events import follow
 from server.services import Services

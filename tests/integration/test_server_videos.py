@@ -9,8 +9,8 @@ from rq.serializers import JSONSerializer
 from server_apps import Worker, create_video
 
 from contract.errors import ErrorInfo
-from contract.jobs import Status
 from contract.queues import JOB_FUNCTION, JOB_TIMEOUT_SECONDS, MAX_RETRIES
+from contract.records import Status
 
 pytestmark = pytest.mark.usefixtures("worker")
 

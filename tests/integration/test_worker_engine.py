@@ -7,7 +7,7 @@ import pytest
 from worker_house import House
 
 from contract.engine_status import read_capabilities
-from contract.jobs import Status
+from contract.records import Status
 from worker.video_io import probe
 
 pytestmark = pytest.mark.timeout(180)

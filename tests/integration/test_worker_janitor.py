@@ -11,8 +11,9 @@ from rq.serializers import JSONSerializer
 
 from contract.artifacts import ArtifactStore, upload_key
 from contract.errors import ErrorCode, ErrorInfo
-from contract.jobs import LIVE_KEY, JobStore, Status, new_job_id
+from contract.jobs import LIVE_KEY, JobStore
 from contract.queues import QUEUES
+from contract.records import Status, new_job_id
 from contract.requests import GenerateRequest, UnderstandRequest
 from worker.janitor import Janitor
 from worker.reconciler import Reconciler

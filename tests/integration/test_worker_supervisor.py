@@ -10,7 +10,7 @@ from worker_house import House, until
 
 from cli.embedded import EmbeddedRedis
 from contract.engine_status import read_capabilities, warm_workers
-from contract.jobs import Status
+from contract.records import Status
 from worker.delivery import deliver
 from worker.protocol import THUMBNAIL_FILE, VIDEO_FILE, Done
 from worker.tickets import enqueue

@@ -4,7 +4,7 @@ import pytest
 from openai.types import Video as OpenAIVideo
 
 from contract.errors import ErrorInfo
-from contract.jobs import JobRecord, Status
+from contract.records import JobRecord, Status
 from contract.requests import GenerateRequest, JobResult, UnderstandRequest
 from server.wire import caption_view, video_view
 

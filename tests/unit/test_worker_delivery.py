@@ -1,7 +1,7 @@
 import pytest
 
 from contract.artifacts import MANIFEST, ArtifactStore, job_prefix
-from contract.jobs import JobRecord, Status
+from contract.records import JobRecord, Status
 from worker.delivery import deliver, find_delivered
 from worker.failures import StorageLost
 from worker.protocol import THUMBNAIL_FILE, VIDEO_FILE, Done
