@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.items import BadOption, ItemFailed, Rows, TextRow
-from cli.terminal import interruptible, progress_bar, refuse
+from cli.terminal import ItemBars, interruptible, progress_bar, refuse
 
 if TYPE_CHECKING:
     from cli.backend import Backend, OnStep, TextWish
@@ -46,14 +46,11 @@ def caption(  # noqa: PLR0913 - one parameter per option
         found = find_videos(path)
         places = place_sidecars([item for item in found if item.error is None], out, wanted)
         with interruptible(), open_backend(url, checkpoint) as backend, progress_bar() as bar:
-            videos = bar.add_task("videos", total=len(found))
-            steps = bar.add_task("steps", total=None)
-            desk = Desk(
-                backend, places, resume, lambda at, of: bar.update(steps, completed=at, total=of)
-            )
+            bars = ItemBars(bar, len(found))
+            desk = Desk(backend, places, resume, bars.step)
             for item in found:
                 rows.add(desk.row(item, TextWish(item.path, instruction, seed)))
-                bar.advance(videos)
+                bars.next_item()
     except BadOption as error:
         refuse(str(error))
     rows.finish()

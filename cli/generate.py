@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.items import BadOption, ItemFailed, Rows, VideoRow, write_lines
-from cli.terminal import interruptible, progress_bar, refuse
+from cli.terminal import ItemBars, interruptible, progress_bar, refuse
 
 if TYPE_CHECKING:
     from cli.backend import Backend, OnStep, VideoWish
@@ -92,18 +92,15 @@ def _make_all(
     made: list[dict[str, str | None]] = []
     try:
         with progress_bar() as bar:
-            videos = bar.add_task("videos", total=len(pairs))
-            steps = bar.add_task("steps", total=None)
+            bars = ItemBars(bar, len(pairs))
             for wish, video in pairs:
-                row = _make(
-                    backend, wish, video, lambda at, of: bar.update(steps, completed=at, total=of)
-                )
+                row = _make(backend, wish, video, bars.step)
                 rows.add(row)
                 if row.status == "completed":
                     # in text_to_video the prompt is the caption; video_only has none
                     caption = wish.prompt if wish.mode == ModeName.TEXT_TO_VIDEO else row.caption
                     made.append(_manifest_line(row, caption))
-                bar.advance(videos)
+                bars.next_item()
     finally:
         if manifest is not None:
             write_lines(manifest, made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,11 +83,10 @@ class Rows:
     def add(self, row: VideoRow | TextRow) -> None:
         """Print a row on stdout."""
         self._has_failures |= row.status == "failed"
-        if self._as_json:
-            typer.echo(json.dumps(asdict(row)))
-        else:
-            for line in row.lines():
-                typer.echo(line)
+        lines = [json.dumps(asdict(row))] if self._as_json else row.lines()
+        # not typer.echo, which would write through a bar on the same terminal
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
 
     def finish(self) -> None:
         """End the command.

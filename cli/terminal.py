@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -45,8 +46,33 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
+        # results pass above the bar on one terminal, but must not follow it out of a pipe
+        redirect_stdout=sys.stdout.isatty(),
         transient=True,
     )
+
+
+class ItemBars:
+    """Two bars: items done, and steps of the current one.
+
+    Args:
+        bar: where they are shown.
+        total: how many items there are.
+    """
+
+    def __init__(self, bar: Progress, total: int) -> None:
+        self._bar = bar
+        self._items = bar.add_task("videos", total=total)
+        self._steps = bar.add_task("steps", total=None)
+
+    def step(self, at: int, of: int) -> None:
+        """Show how far the current item is."""
+        self._bar.update(self._steps, completed=at, total=of)
+
+    def next_item(self) -> None:
+        """Show one more item as done."""
+        self._bar.advance(self._items)
+        self._bar.reset(self._steps, total=None)
 
 
 @contextmanager
