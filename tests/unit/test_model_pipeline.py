@@ -6,7 +6,7 @@ import torch
 from tiny_models import SERVING, clip, tiny_pipeline, tiny_tokenizer
 
 from model import PromptTooLong, UniViGUPipeline
-from model.pipeline import WAN_480P
+from model.presets import WAN_480P
 from model.training.components import new_tokenizer
 from model.training.moving_shapes import vocabulary
 
