@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.items import BadOption, ItemFailed, Rows, TextRow
+from cli.options import AsJson, Checkpoint, Url
 from cli.terminal import ItemBars, interruptible, progress_bar, refuse
 
 if TYPE_CHECKING:
@@ -16,20 +17,26 @@ if TYPE_CHECKING:
     from cli.sidecars import Sidecars
 
 
+Paths = Annotated[list[str], typer.Argument(help="Video files, folders or globs.")]
+Instruction = Annotated[
+    str | None, typer.Option(help="What to tell about the videos; else they are captioned.")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of the texts; else beside the videos.")]
+Formats = Annotated[str, typer.Option(help="Of txt, vtt, srt, json; with commas.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Pass over what an earlier call has done.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same text.")]
+
+
 def caption(  # noqa: PLR0913 - one parameter per option
-    path: Annotated[list[str], typer.Argument(help="Video files, folders or globs.")],
-    instruction: Annotated[
-        str | None, typer.Option(help="What to tell about the videos; else they are captioned.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the texts; else beside.")] = None,
-    formats: Annotated[str, typer.Option(help="Of txt, vtt, srt, json; with commas.")] = "txt",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Pass over what an earlier call has done.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same text.")] = 0,
-    url: Annotated[str | None, typer.Option(help="Server; default UNIVIGU_URL.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder.")] = None,
+    path: Paths,
+    instruction: Instruction = None,
+    out: Out = None,
+    formats: Formats = "txt",
+    resume: Resume = False,
+    as_json: AsJson = False,
+    seed: Seed = 0,
+    url: Url = None,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Caption videos, or answer an instruction about each.
 

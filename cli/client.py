@@ -10,14 +10,14 @@ import ipaddress
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
 
-Kind = Literal["videos", "captions"]
+from cli.answers import ApiError, Job, Kind, checked, find_error, read_job
+
 OnProgress = Callable[[int], None]
 T = TypeVar("T")
 
@@ -25,47 +25,10 @@ T = TypeVar("T")
 JOB_SECONDS = 4 * 3600.0
 _TRIES = 5
 _PAUSE_SECONDS = 0.2
-_DEFAULT_POLL_MS = 500
 #: how long a server may say that it is loading or full
 _BUSY_SECONDS = 300.0
 _BUSY_CODES = ("model_loading", "queue_full")
 _TIMEOUT = httpx2.Timeout(60, connect=5)
-
-
-class ApiError(Exception):
-    """The server refused, or could not be reached (status 0).
-
-    Args:
-        status: HTTP status.
-        message: the envelope's message.
-        code: the envelope's code.
-        param: the request field at fault, if the server names one.
-    """
-
-    def __init__(
-        self, status: int, message: str, code: str | None = None, param: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status, self.code, self.param = status, code, param
-
-
-@dataclass(frozen=True)
-class Job:
-    """A video or caption job as last seen; `text` is the caption of either."""
-
-    kind: Kind
-    id: str
-    status: str
-    progress: int
-    text: str | None
-    error: str | None
-    error_code: str | None
-    poll_seconds: float
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the job never changes again."""
-        return self.status not in ("queued", "in_progress")
 
 
 class Client:
@@ -173,7 +136,7 @@ class Client:
             ):
                 if answer.is_error:
                     answer.read()
-                _checked(answer)
+                checked(answer)
                 for chunk in answer.iter_bytes():
                     file.write(chunk)
 
@@ -181,15 +144,15 @@ class Client:
 
     def _retrieve(self, job: Job) -> Job:
         path = f"/v1/{job.kind}/{job.id}"
-        return _job(job.kind, self._patiently(lambda: _checked(self._http.get(path))))
+        return read_job(job.kind, self._patiently(lambda: checked(self._http.get(path))))
 
     def _create(self, kind: Kind, post: Callable[[], httpx2.Response]) -> Job:
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
             answer = _connected(post, self.url)
-            error = _error(answer)
+            error = find_error(answer)
             if error is None:
-                return _job(kind, answer)
+                return read_job(kind, answer)
             if error.code not in _BUSY_CODES or time.monotonic() >= deadline:
                 raise error
             time.sleep(float(answer.headers.get("retry-after", 2)))
@@ -223,38 +186,6 @@ def _as_api_error(error: Exception, url: str) -> ApiError:
     if isinstance(error, ApiError):
         return error
     return ApiError(0, f"no answer from {url}: {error or type(error).__name__}")
-
-
-def _error(answer: httpx2.Response) -> ApiError | None:
-    if answer.is_success:
-        return None
-    try:
-        detail = answer.json()["error"]
-        return ApiError(answer.status_code, detail["message"], detail["code"], detail["param"])
-    except (ValueError, KeyError, TypeError):
-        return ApiError(answer.status_code, f"{answer.url} answered {answer.status_code}")
-
-
-def _checked(answer: httpx2.Response) -> httpx2.Response:
-    error = _error(answer)
-    if error is not None:
-        raise error
-    return answer
-
-
-def _job(kind: Kind, answer: httpx2.Response) -> Job:
-    fields = answer.json()
-    error = fields["error"] or {}
-    return Job(
-        kind=kind,
-        id=fields["id"],
-        status=fields["status"],
-        progress=fields["progress"],
-        text=fields["caption" if kind == "videos" else "text"],
-        error=error.get("message"),
-        error_code=error.get("code"),
-        poll_seconds=int(answer.headers.get("openai-poll-after-ms", _DEFAULT_POLL_MS)) / 1000,
-    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.client import ApiError, Client, Job
-from cli.terminal import FAILED, interruptible
+from cli.answers import ApiError, Job
+from cli.client import Client
+from cli.terminal import FAILED, interruptible, refuse
 from cli.tied_process import TiedProcess
 
 PROMPT = "a red circle moving left"
@@ -34,7 +35,10 @@ class FirstRunFailed(Exception):
 def first_run(out: Annotated[Path, typer.Option(help="Folder of the results.")]) -> None:
     """Start the service, make a video with caption, caption that video, stop the service."""
     console = Console(highlight=False, soft_wrap=True)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        refuse(f"--out {out}: {error.strerror}")
     log = out / "serve.log"
     port = _free_port()
     with interruptible(), log.open("wb") as file:

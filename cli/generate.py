@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.items import BadOption, ItemFailed, Rows, VideoRow, write_lines
+from cli.options import AsJson, Checkpoint, Url
 from cli.terminal import ItemBars, interruptible, progress_bar, refuse
 
 if TYPE_CHECKING:
@@ -27,24 +28,32 @@ class ModeName(StrEnum):
     VIDEO_ONLY = "video_only"
 
 
+Prompts = Annotated[list[str] | None, typer.Argument(help="What the videos show.")]
+PromptsFile = Annotated[
+    Path | None,
+    typer.Option(help='JSONL file of {"prompt", "seed", "id"}; the last two may be left out.'),
+]
+Seed = Annotated[int, typer.Option(min=0, help="The i-th prompt uses this seed + i.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Denoising steps; default the checkpoint's.")
+]
+Guidance = Annotated[
+    float | None, typer.Option(min=0, help="Pull of the prompt; default the checkpoint's.")
+]
+Out = Annotated[Path, typer.Option(help="Folder of the results.")]
+
+
 def generate(  # noqa: PLR0913 - one parameter per option
-    prompt: Annotated[list[str] | None, typer.Argument(help="What the videos show.")] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(help='JSONL file of {"prompt", "seed", "id"}; the last two may be left out.'),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The i-th prompt uses this seed + i.")] = 0,
-    num_inference_steps: Annotated[
-        int | None, typer.Option(min=1, help="Denoising steps; default the checkpoint's.")
-    ] = None,
-    guidance_scale: Annotated[
-        float | None, typer.Option(min=0, help="Pull of the prompt; default the checkpoint's.")
-    ] = None,
+    prompt: Prompts = None,
+    prompts: PromptsFile = None,
+    seed: Seed = 0,
+    num_inference_steps: Steps = None,
+    guidance_scale: Guidance = None,
     mode: Annotated[ModeName, typer.Option(help="joint makes the caption too.")] = ModeName.JOINT,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("out"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per video.")] = False,
-    url: Annotated[str | None, typer.Option(help="Server; default UNIVIGU_URL.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder.")] = None,
+    out: Out = Path("out"),
+    as_json: AsJson = False,
+    url: Url = None,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Make a video and its caption from each prompt.
 
@@ -55,16 +64,16 @@ def generate(  # noqa: PLR0913 - one parameter per option
 
     rows = Rows(as_json)
     try:
-        wanted = _wanted(prompt or [], prompts, seed)
+        pairs = [
+            (
+                VideoWish(one.text, mode, one.seed, num_inference_steps, guidance_scale),
+                out.absolute() / f"{one.name}.mp4",
+            )
+            for one in _wanted(prompt or [], prompts, seed)
+        ]
         _make_folder(out)
         with interruptible(), open_backend(url, checkpoint) as backend:
-
-            def wish(one: Prompt) -> VideoWish:
-                return VideoWish(one.text, mode, one.seed, num_inference_steps, guidance_scale)
-
-            pairs = [(wish(one), out.absolute() / f"{one.name}.mp4") for one in wanted]
-            manifest = out / MANIFEST if prompts else None
-            _make_all(backend, pairs, rows, manifest)
+            _make_all(backend, pairs, rows, out / MANIFEST if prompts else None)
     except BadOption as error:
         refuse(str(error))
     rows.finish()

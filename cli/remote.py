@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cli.answers import ApiError, Job
 from cli.backend import Description, OnStep, TextWish, VideoWish
-from cli.client import ApiError, Client, Job
+from cli.client import Client
 from cli.items import BadOption, ItemFailed
 
 #: request fields that belong to the item; any other is an option of the whole command

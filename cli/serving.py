@@ -8,14 +8,12 @@ from typing import Annotated
 
 import typer
 
+from cli.options import Checkpoint
 from cli.terminal import refuse
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")]
 Port = Annotated[int | None, typer.Option(help="Port, 0 for a free one; default 8000.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of queue and results; default data.")]
-Checkpoint = Annotated[
-    Path | None, typer.Option(help="Checkpoint folder; default the shipped demo checkpoint.")
-]
 
 
 def serve(
@@ -38,7 +36,7 @@ def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.stop())
         service.run()
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         refuse(str(error))
 
 

@@ -5,7 +5,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cli.client import ApiError, Client
+from cli.answers import ApiError
+from cli.client import Client
 from contract.errors import ErrorInfo
 from contract.records import Status
 

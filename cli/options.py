@@ -1,0 +1,16 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="Checkpoint folder; default the shipped demo checkpoint.")
+]
+Url = Annotated[
+    str | None, typer.Option(help="Server to use instead of this process; default UNIVIGU_URL.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per result on stdout.")]
