@@ -13,7 +13,8 @@ from tiny_models import seeded, tiny_text_encoder, tiny_tokenizer, tiny_transfor
 from model.training.data import BatchMaker, ConditionTable
 from model.training.moving_shapes import sample_scene
 from model.training.stage import CAPABILITY_REFINEMENT
-from model.training.trainer import TrainingRun, train
+from model.training.trainer import train
+from model.training.training_run import TrainingRun
 
 LENGTHS = {"caption_length": 20, "condition_length": 24}
 RUN = TrainingRun(

@@ -25,7 +25,9 @@ from model.training.components import new_text_encoder, new_tokenizer
 from model.training.data import BatchMaker, ConditionTable
 from model.training.moving_shapes import Scene, render, sample_scene, vocabulary
 from model.training.stage import STAGES
-from model.training.trainer import TrainingRun, train
+from model.training.trainable import choose_trainable, finish_lora, stage_for
+from model.training.trainer import train
+from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
 
 OnStep = Callable[[int, int, dict[str, float]], None]
@@ -67,12 +69,26 @@ def run_stage(stage: str, config: Path, on_step: OnStep = lambda step, total, ro
     pipeline = moving_shapes_pipeline(transformer, vae)
     scenes, latents = world_latents(folder, int(settings.get("scenes", 20_000)))
     transformer.train()
-    for row in train(transformer, scenes, _batches(latents), STAGES[stage], training, pad_id=0):
+    choose_trainable(
+        transformer, training.trainable, lora_rank=training.lora_rank, seed=training.seed
+    )
+    lesson = stage_for(STAGES[stage], training.trainable)
+    for row in train(transformer, scenes, _batches(latents), lesson, training, pad_id=0):
         on_step(int(row["step"]) + 1, training.num_steps, row)
-    average = load_file(out / "ema.safetensors")
-    transformer.load_state_dict(average)
+    take_average(transformer, training)
     save_checkpoint(pipeline, out)
     return out
+
+
+def take_average(transformer: UniViGUTransformer, run: TrainingRun) -> None:
+    """Give the network its averaged weights, and its adapters the end that the run asks for."""
+    average = load_file(run.out_dir / "ema.safetensors")
+    missing, unexpected = transformer.load_state_dict(average, strict=False)
+    trained = {name for name, p in transformer.named_parameters() if p.requires_grad}
+    assert not unexpected, f"the average has weights of another network: {unexpected}"
+    assert not trained & {*missing}, "the average lacks weights that were trained"
+    if run.trainable == "text+lora":
+        finish_lora(transformer, run.out_dir / "adapter", merge=run.merge_lora)
 
 
 def world_latents(folder: Path, count: int) -> tuple[list[Scene], Tensor]:

@@ -7,7 +7,6 @@ repeats them and keeps optimizer, average and random state so that a resumed run
 from __future__ import annotations
 
 import json
-import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -21,61 +20,10 @@ from torch import Tensor
 from model.training.data import BatchMaker, draw_samples
 from model.training.moving_shapes import Scene
 from model.training.objective import losses
+from model.training.optimizers import Optimizers, learning_rate
 from model.training.stage import Stage
+from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """How long and how fast to train; units are in the names or are steps."""
-
-    out_dir: Path
-    num_steps: int
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    warmup_steps: int = 50
-    final_rate: float = 0.1
-    weight_decay: float = 0.01
-    gradient_clip: float = 1.0
-    ema_decay: float = 0.998
-    seed: int = 0
-    save_every: int = 100
-
-
-class Optimizers:
-    """Muon for the matrices inside the blocks, AdamW for everything else, one schedule."""
-
-    def __init__(self, transformer: UniViGUTransformer, run: TrainingRun) -> None:
-        matrices: list[torch.nn.Parameter] = []
-        others: list[torch.nn.Parameter] = []
-        for name, parameter in transformer.named_parameters():
-            inside = name.startswith("blocks.") and name.endswith("weight") and parameter.ndim == 2
-            (matrices if inside else others).append(parameter)
-        decay = run.weight_decay
-        self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(
-                matrices,
-                lr=run.learning_rate,
-                weight_decay=decay,
-                adjust_lr_fn="match_rms_adamw",
-            ),
-            torch.optim.AdamW(others, lr=run.learning_rate, weight_decay=decay, betas=(0.9, 0.95)),
-        ]
-
-    def step(self, rate: float) -> None:
-        """Apply the gradients at a learning rate and clear them."""
-        for part in self.parts:
-            for group in part.param_groups:
-                group["lr"] = rate
-            part.step()
-            part.zero_grad(set_to_none=True)
-
-
-def learning_rate(step: int, run: TrainingRun) -> float:
-    """Return the rate at a step: linear warm-up, then cosine down to `final_rate` of the peak."""
-    warm = min(1.0, (step + 1) / run.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * step / run.num_steps))
-    return run.learning_rate * warm * (run.final_rate + (1 - run.final_rate) * cosine)
 
 
 def train(
@@ -92,11 +40,13 @@ def train(
 
     Every `save_every` steps the state to resume from is written to `out_dir`, and a run that finds
     one goes on from there, bit for bit on a CPU; at the end the averaged weights are written to
-    `out_dir/ema.safetensors`.
+    `out_dir/ema.safetensors`. Frozen weights are neither stepped nor averaged.
     """
     run.out_dir.mkdir(parents=True, exist_ok=True)
     optimizers = Optimizers(transformer, run)
-    average = {name: p.detach().clone() for name, p in transformer.named_parameters()}
+    average = {
+        name: p.detach().clone() for name, p in transformer.named_parameters() if p.requires_grad
+    }
     generator = torch.Generator().manual_seed(run.seed)
     rng = random.Random(run.seed)
     state = _State(transformer, optimizers, average, generator, rng)

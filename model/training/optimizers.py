@@ -1,0 +1,59 @@
+"""What turns gradients into steps: the optimizers of a run and their one schedule."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from model.training.training_run import TrainingRun
+from model.transformer import UniViGUTransformer
+
+BETAS = (0.9, 0.95)
+
+
+class Optimizers:
+    """AdamW for the weights that are trained, or Muon for the matrices inside the blocks.
+
+    Muon makes every direction of an update equally strong, which suits whole matrices and not
+    the two thin factors of an adapter: those are AdamW's in any case.
+    """
+
+    def __init__(self, transformer: UniViGUTransformer, run: TrainingRun) -> None:
+        matrices: list[torch.nn.Parameter] = []
+        others: list[torch.nn.Parameter] = []
+        for name, parameter in transformer.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            by_muon = run.optimizer == "muon" and _is_matrix(name, parameter)
+            (matrices if by_muon else others).append(parameter)
+        self.parts: list[torch.optim.Optimizer] = []
+        rate, decay = run.learning_rate, run.weight_decay
+        if matrices:
+            muon = torch.optim.Muon(
+                matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
+            )
+            self.parts.append(muon)
+        if others:
+            adamw = torch.optim.AdamW(others, lr=rate, weight_decay=decay, betas=BETAS)
+            self.parts.append(adamw)
+
+    def step(self, rate: float) -> None:
+        """Apply the gradients at a learning rate and clear them."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+
+def _is_matrix(name: str, parameter: torch.nn.Parameter) -> bool:
+    inside = name.startswith("blocks.") and name.endswith("weight") and parameter.ndim == 2
+    return inside and ".lora_" not in name
+
+
+def learning_rate(step: int, run: TrainingRun) -> float:
+    """Return the rate at a step: linear warm-up, then cosine down to `final_rate` of the peak."""
+    warm = min(1.0, (step + 1) / run.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * step / run.num_steps))
+    return run.learning_rate * warm * (run.final_rate + (1 - run.final_rate) * cosine)
