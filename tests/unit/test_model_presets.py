@@ -21,6 +21,7 @@ def count(module):
 @pytest.fixture(
     params=[("wan2.1-1.3b", 1.419e9, 1.631e9), ("wan2.1-14b", 14.29e9, 8.474e9)],
     ids=lambda p: p[0],
+    scope="module",
 )
 def full_size(request):
     name, backbone, text_side = request.param
