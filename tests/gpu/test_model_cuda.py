@@ -1,0 +1,53 @@
+"""The model on a CUDA device; deselected by default, run with `pytest -m gpu tests/gpu`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model import UniViGUPipeline, UniViGUTransformer
+from model.presets import PRESETS
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+
+def _load(checkpoint: Path, dtype: torch.dtype) -> UniViGUPipeline:
+    pipeline = UniViGUPipeline.from_pretrained(checkpoint, dtype=dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def test_the_device_makes_the_same_video_as_the_cpu_in_float32(tiny_checkpoint: Path) -> None:
+    on_cpu = _load(tiny_checkpoint, torch.float32)
+    on_device = _load(tiny_checkpoint, torch.float32).to("cuda")
+    options = {"seed": 3, "num_inference_steps": 3}
+    first = on_cpu.generate("a red circle", **options)
+    second = on_device.generate("a red circle", **options)
+    difference = np.abs(first.frames.astype(int) - second.frames.astype(int))
+    assert difference.mean() < 1
+
+
+def test_bfloat16_makes_and_reads_a_clip(tiny_checkpoint: Path) -> None:
+    pipeline = _load(tiny_checkpoint, torch.bfloat16).to("cuda")
+    made = pipeline.generate("a red circle", seed=0, num_inference_steps=3)
+    again = pipeline.generate("a red circle", seed=0, num_inference_steps=3)
+    assert np.array_equal(made.frames, again.frames)
+    assert isinstance(pipeline.understand(made.frames, seed=0, num_inference_steps=3), str)
+
+
+def test_the_full_size_model_takes_a_step_at_480p() -> None:
+    with torch.device("cuda"):
+        model = UniViGUTransformer(**PRESETS["wan2.1-1.3b"]).to(torch.bfloat16).eval()
+        latents = torch.randn(1, 16, 21, 60, 104, dtype=torch.bfloat16)
+        condition = torch.randn(1, 512, 4096, dtype=torch.bfloat16)
+        ids = torch.randint(256_384, (1, 256))
+        time = torch.tensor([999.0])
+    with torch.inference_mode():
+        velocity, logits = model(latents, time, condition, ids, time)
+    assert velocity.shape == latents.shape
+    assert logits.shape == (1, 256, 256_384)
+    assert torch.isfinite(velocity).all()
