@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 #: the server's own limit for a job is an hour; it may have to wait for others before
 JOB_SECONDS = 4 * 3600.0
-_TRIES = 5
+_TRIES = 4
 _PAUSE_SECONDS = 0.2
 #: how long a server may say that it is loading or full
 _BUSY_SECONDS = 300.0
@@ -176,7 +176,7 @@ def _connected(post: Callable[[], httpx2.Response], url: str) -> httpx2.Response
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             if attempt == _TRIES:
                 raise _as_api_error(error, url) from error
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS * 2**attempt)
         except httpx2.TransportError as error:
             raise _as_api_error(error, url) from error
     raise AssertionError("unreachable")

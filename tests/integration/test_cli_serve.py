@@ -121,8 +121,16 @@ def test_a_killed_part_comes_back_and_jobs_go_on(service, tmp_path, victim):
     service.wait_for_line(
         "the embedded Redis has died" if victim == "valkey-server" else "the HTTP process has died"
     )
+    until(lambda: _is_ready(service.url), 60)
     run = univigu("generate", "x", "--out", tmp_path, "--url", service.url, "--json")
-    assert [row["status"] for row in json_rows(run)] == ["completed"]
+    assert [(row["status"], row["error"]) for row in json_rows(run)] == [("completed", None)]
+
+
+def _is_ready(url):
+    try:
+        return httpx2.get(f"{url}/readyz").status_code == 200
+    except httpx2.TransportError:
+        return False
 
 
 def _http_process(service):
