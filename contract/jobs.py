@@ -24,6 +24,8 @@ from contract.records import JobRecord, Status, parse_record
 from contract.requests import JobRequest, JobResult
 
 LIVE_KEY = "univigu:live"
+#: how long the id of a deleted job stays taken: an old slot may still hold one of its attempts
+GONE_SECONDS = 86_400
 
 
 class Progress(StrEnum):
@@ -41,9 +43,17 @@ def record_key(job_id: str) -> str:
     return f"univigu:job:{job_id}"
 
 
-def index_key(kind: Kind) -> str:
-    """Return the Redis key of the sorted set of jobs of a kind, by creation time."""
-    return f"univigu:jobs:{kind}"
+def gone_key(job_id: str) -> str:
+    """Return the Redis key that exists for `GONE_SECONDS` after a job was deleted."""
+    return f"univigu:gone:{job_id}"
+
+
+def index_key(kind: Kind, account: str = "") -> str:
+    """Return the Redis key of the sorted set of jobs of a kind, by creation time.
+
+    Each account has one of its own; the one of the empty account holds the jobs of all.
+    """
+    return f"univigu:jobs:{kind}:{account}" if account else f"univigu:jobs:{kind}"
 
 
 class JobStore:
@@ -63,7 +73,15 @@ class JobStore:
         self._abandon = register(transitions.ABANDON)
         self._cancel = register(transitions.CANCEL)
 
-    def create(self, job_id: str, request: JobRequest, pipeline: Pipeline) -> None:
+    def create(
+        self,
+        job_id: str,
+        request: JobRequest,
+        pipeline: Pipeline,
+        *,
+        account: str = "",
+        fingerprint: str = "",
+    ) -> None:
         """Add a `queued` record to a pipeline, to be executed together with the enqueue."""
         now = time.time()
         record = {
@@ -72,10 +90,13 @@ class JobStore:
             "status": Status.QUEUED,
             "request": request.model_dump_json(),
             "created_at": now,
+            "account": account,
+            "fingerprint": fingerprint,
         }
         pipeline.hset(record_key(job_id), mapping=record)  # type: ignore[arg-type]
         pipeline.sadd(LIVE_KEY, job_id)
-        pipeline.zadd(index_key(request.kind), {job_id: now})
+        for index in {index_key(request.kind), index_key(request.kind, account)}:
+            pipeline.zadd(index, {job_id: now})
         pipeline.xadd(events_key(job_id), {"type": "queued", "data": "{}"}, maxlen=MAX_EVENTS)
 
     def get(self, job_id: str) -> JobRecord | None:
@@ -90,11 +111,16 @@ class JobStore:
                 pipeline.hgetall(record_key(job_id))
             return [parse_record(values) for values in pipeline.execute() if values]
 
-    def list_ids(self, kind: Kind, limit: int, after: str | None, newest_first: bool) -> list[str]:
-        """Return up to `limit` ids of a kind by creation time, starting behind the id `after`."""
+    def list_ids(
+        self, kind: Kind, limit: int, after: str | None, newest_first: bool, account: str = ""
+    ) -> list[str]:
+        """Return up to `limit` ids of a kind by creation time, starting behind the id `after`.
+
+        With an account, only its own jobs; else those of all.
+        """
         if limit == 0:
             return []  # Redis would read an end of -1 as the last job
-        key = index_key(kind)
+        key = index_key(kind, account)
         start = 0
         if after is not None:
             rank: Any = (self._redis.zrevrank if newest_first else self._redis.zrank)(key, after)
@@ -181,12 +207,15 @@ class JobStore:
         return Status(answer.decode()) if answer else None
 
     def delete(self, job_id: str) -> None:
-        """Forget an ended job: record, event log and index entry."""
+        """Forget an ended job: record, event log and index entries; its id stays taken a while."""
+        account: Any = self._redis.hget(record_key(job_id), "account") or b""
         with self._redis.pipeline() as pipeline:
             pipeline.delete(record_key(job_id), events_key(job_id))
+            pipeline.set(gone_key(job_id), "", ex=GONE_SECONDS)
             pipeline.srem(LIVE_KEY, job_id)
             for kind in QUEUES:
-                pipeline.zrem(index_key(kind), job_id)
+                for index in {index_key(kind), index_key(kind, account.decode())}:
+                    pipeline.zrem(index, job_id)
             pipeline.execute()
 
     def _run(self, script: Any, job_id: str, *args: Any) -> Any:

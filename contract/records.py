@@ -43,6 +43,8 @@ class JobRecord:
     status: Status
     request: str  # JSON of a contract.requests.JobRequest
     created_at: float
+    account: str = ""  # whose job it is: hash of an API key; empty where there are no keys
+    fingerprint: str = ""  # of the request as sent, where a repeat of it has to be recognised
     attempt: int = 0
     owner: str = ""
     phase: str = ""

@@ -1,7 +1,11 @@
-"""Who may call: a configured key as bearer token, or anybody where no key is configured."""
+"""Who may call: a configured key as bearer token, or anybody where no key is configured.
+
+Every key is an account of its own, known by the hash of the key; no key is kept anywhere else.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from typing import Annotated
 
@@ -20,15 +24,18 @@ _bearer = HTTPBearer(
 def require_key(
     services: InjectedServices,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> None:
+) -> str:
     """Let a request pass if it carries a configured key.
+
+    Returns:
+        The account of the key; empty where no key is configured.
 
     Raises:
         Unauthorized: if keys are configured and the request has none of them.
     """
     keys = services.settings.api_keys
     if not keys:
-        return
+        return ""
     # headers arrive decoded as Latin-1, whatever the client wrote
     token = given.credentials.encode("latin-1") if given else b""
     # every key is compared, so that the time taken says nothing about which one is close
@@ -38,3 +45,7 @@ def require_key(
         raise Unauthorized(
             f"{problem}; send `Authorization: Bearer KEY`", headers={"www-authenticate": "Bearer"}
         )
+    return hashlib.sha256(token).hexdigest()[:32]
+
+
+Account = Annotated[str, Depends(require_key)]

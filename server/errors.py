@@ -4,8 +4,10 @@ ServerError             status, code, param: rendered as the OpenAI error envelo
   InvalidRequest  400   the client can fix it; `param` names the field
   Unauthorized    401
   NotFound        404
+  Gone            410
   BodyTooLarge    413
   RangeError      416
+  Mismatch        422   the same key or id was used for another request
   Unavailable     503   try again later; carries Retry-After
 """
 
@@ -80,6 +82,22 @@ class NotFound(ServerError):
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message, code=code, headers={"x-should-retry": "false"})
+
+
+class Gone(ServerError):
+    """It was there, and was deleted."""
+
+    status = 410
+    code = "gone"
+    type = "invalid_request_error"
+
+
+class Mismatch(ServerError):
+    """A name for one request is given to another."""
+
+    status = 422
+    code = "idempotency_mismatch"
+    type = "invalid_request_error"
 
 
 class BodyTooLarge(ServerError):

@@ -29,32 +29,33 @@ class Paging:
 InjectedPaging = Annotated[Paging, Depends()]
 
 
-def find(services: Services, kind: Kind, job_id: str) -> JobRecord:
-    """Return a job.
+def find(services: Services, account: str, kind: Kind, job_id: str) -> JobRecord:
+    """Return a job of an account; the empty account has the jobs of all.
 
     Raises:
-        NotFound: if there is none, or it is of the other kind.
+        NotFound: if there is none, or it is of the other kind or of another account.
     """
     record = services.jobs.get(job_id)
-    if record is None or record.kind != kind:
+    if record is None or record.kind != kind or account not in ("", record.account):
         raise NotFound(f"{NAMES[kind]} {job_id!r} does not exist")
     return record
 
 
-def list_page(services: Services, kind: Kind, paging: Paging, view: View[Item]) -> Page[Item]:
-    """Return one page of a kind's jobs.
+def list_page(
+    services: Services, account: str, kind: Kind, paging: Paging, view: View[Item]
+) -> Page[Item]:
+    """Return one page of an account's jobs of a kind.
 
     Raises:
         InvalidRequest: if `after` names no such job.
     """
     if paging.after is not None:
-        record = services.jobs.get(paging.after)
-        if record is None or record.kind != kind:
-            raise InvalidRequest(
-                f"after {paging.after!r} is not an existing {NAMES[kind]}", param="after"
-            )
+        try:
+            find(services, account, kind, paging.after)
+        except NotFound as error:
+            raise InvalidRequest(f"after: {error.message}", param="after") from error
     newest_first = paging.order == "desc"
-    ids = services.jobs.list_ids(kind, paging.limit + 1, paging.after, newest_first)
+    ids = services.jobs.list_ids(kind, paging.limit + 1, paging.after, newest_first, account)
     records = services.jobs.get_many(ids[: paging.limit])
     data = [view(record, services.settings.retention_days) for record in records]
     return Page(

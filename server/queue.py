@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import redis
+from redis.client import Pipeline
 from rq import Queue, Retry
 from rq.serializers import JSONSerializer
 
-from contract.jobs import JobStore
+from contract.jobs import JobStore, gone_key, record_key
 from contract.queues import JOB_FUNCTION, MAX_RETRIES, QUEUES, TICKET_OPTIONS, Kind
 from contract.requests import JobRequest
-from server.errors import Unavailable
+from server.errors import Gone, Unavailable
 
 
 class JobQueue:
@@ -43,17 +44,39 @@ class JobQueue:
                 retry_after=10,
             )
 
-    def submit(self, job_id: str, request: JobRequest) -> None:
-        """Record a job and enqueue its id, in one transaction."""
+    def submit(self, job_id: str, request: JobRequest, account: str) -> None:
+        """Record a job under an id that nobody else has, and enqueue it, in one transaction."""
         with self._redis.pipeline() as pipeline:
-            # rq starts the transaction itself, so its commands have to come first
-            self._queues[request.kind].enqueue_call(
-                JOB_FUNCTION,
-                args=(job_id,),
-                job_id=job_id,
-                retry=Retry(max=MAX_RETRIES),
-                pipeline=pipeline,
-                **TICKET_OPTIONS,
-            )
-            self._jobs.create(job_id, request, pipeline)
+            pipeline.multi()
+            self._write(pipeline, job_id, request, account, "")
             pipeline.execute()
+
+    def submit_once(self, job_id: str, request: JobRequest, account: str, fingerprint: str) -> None:
+        """Record and enqueue a job unless there is one of this id, whoever else is trying.
+
+        Raises:
+            Gone: if the job was deleted; its id is not used again.
+        """
+
+        def write(pipeline: Pipeline) -> None:
+            if pipeline.exists(gone_key(job_id)):
+                raise Gone(f"{job_id} was deleted")
+            is_new = not pipeline.exists(record_key(job_id))
+            pipeline.multi()
+            if is_new:
+                self._write(pipeline, job_id, request, account, fingerprint)
+
+        self._redis.transaction(write, record_key(job_id), gone_key(job_id))
+
+    def _write(
+        self, pipeline: Pipeline, job_id: str, request: JobRequest, account: str, fingerprint: str
+    ) -> None:
+        self._jobs.create(job_id, request, pipeline, account=account, fingerprint=fingerprint)
+        self._queues[request.kind].enqueue_call(
+            JOB_FUNCTION,
+            args=(job_id,),
+            job_id=job_id,
+            retry=Retry(max=MAX_RETRIES),
+            pipeline=pipeline,
+            **TICKET_OPTIONS,
+        )

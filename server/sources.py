@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.datastructures import UploadFile
 
 from contract.records import Status
-from server.errors import InvalidRequest
+from server import jobs
+from server.errors import InvalidRequest, NotFound
 from server.services import Services
 
 
@@ -26,15 +27,16 @@ def check_upload(upload: UploadFile | None, video_id: str | None) -> None:
         raise InvalidRequest("video is an empty file", param="video", code="empty_file")
 
 
-def video_source(services: Services, video_id: str) -> str:
+def video_source(services: Services, account: str, video_id: str) -> str:
     """Return the artifact key of a completed video job.
 
     Raises:
         InvalidRequest: if there is no such job, or it has no video.
     """
-    record = services.jobs.get(video_id)
-    if record is None or record.kind != "generate":
-        raise InvalidRequest(f"video_id {video_id!r} does not exist", param="video_id")
+    try:
+        record = jobs.find(services, account, "generate", video_id)
+    except NotFound as error:
+        raise InvalidRequest(f"video_id: {error.message}", param="video_id") from error
     key = record.result.artifacts.get("video") if record.result else None
     if record.status is not Status.COMPLETED or key is None:
         raise InvalidRequest(

@@ -10,15 +10,17 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from contract.artifacts import upload_key
-from contract.records import JobRecord, new_job_id
+from contract.records import JobRecord
 from server import jobs
-from server.bodies import InjectedBody
+from server.auth import Account
+from server.bodies import Body, InjectedBody
 from server.caption_request import CaptionCreate, understand_request
 from server.content import content_response, rendered
 from server.dialect import validated
 from server.errors import NotFound
 from server.events import LastEventId, follow
 from server.openapi import body_schema
+from server.repeats import InjectedOrigin, Origin, reserve, submit
 from server.services import InjectedServices, Services
 from server.sources import check_upload, video_source
 from server.wire import Caption, Deleted, Page, caption_view
@@ -28,33 +30,27 @@ router = APIRouter(prefix="/captions", tags=["captions"])
 Format = Literal["txt", "json"]
 
 
-def _find(services: InjectedServices, caption_id: str) -> JobRecord:
-    return jobs.find(services, "understand", caption_id)
+def _find(services: InjectedServices, account: Account, caption_id: str) -> JobRecord:
+    return jobs.find(services, account, "understand", caption_id)
 
 
 Found = Annotated[JobRecord, Depends(_find)]
 
 
 @router.post("", openapi_extra=body_schema(CaptionCreate, file="video"))
-def create_caption(services: InjectedServices, body: InjectedBody, response: Response) -> Caption:
+def create_caption(
+    services: InjectedServices, origin: InjectedOrigin, body: InjectedBody, response: Response
+) -> Caption:
     """Start a caption job for an uploaded `video`, or for the `video_id` of a completed job."""
-    upload = body.files.pop("video", None)
-    fields = validated(CaptionCreate, body)
-    check_upload(upload, fields.video_id)
-    job_id = new_job_id("understand")
-    source = video_source(services, fields.video_id) if fields.video_id else upload_key(job_id)
-    request = understand_request(fields, source, services.capabilities())
-    services.queue.check_room("understand")
-    if upload is not None:
-        services.artifacts.put(source, upload.file, "application/octet-stream")
-    services.queue.submit(job_id, request)
-    return _show(services, jobs.find(services, "understand", job_id), response)
+    return _show(services, _start(services, origin, body), response)
 
 
 @router.get("")
-def list_captions(services: InjectedServices, paging: jobs.InjectedPaging) -> Page[Caption]:
+def list_captions(
+    services: InjectedServices, account: Account, paging: jobs.InjectedPaging
+) -> Page[Caption]:
     """List caption jobs."""
-    return jobs.list_page(services, "understand", paging, caption_view)
+    return jobs.list_page(services, account, "understand", paging, caption_view)
 
 
 @router.get("/{caption_id}")
@@ -74,7 +70,7 @@ def delete_caption(services: InjectedServices, record: Found) -> Deleted:
 def cancel_caption(services: InjectedServices, record: Found, response: Response) -> Caption:
     """Stop a caption job. It is `cancelled` once the worker has let go; an ended job stays."""
     services.jobs.cancel(record.id)
-    return _show(services, jobs.find(services, "understand", record.id), response)
+    return _show(services, jobs.find(services, "", "understand", record.id), response)
 
 
 @router.get("/{caption_id}/events", response_class=EventSourceResponse)
@@ -105,6 +101,22 @@ def caption_content(
         facts = caption.model_dump(include={"id", "text", "instruction", "model", "seed"})
         data, media_type = json.dumps(facts, ensure_ascii=False).encode(), "application/json"
     return content_response(rendered(data, f"{record.id}.{format}", media_type), request)
+
+
+def _start(services: Services, origin: Origin, body: Body) -> JobRecord:
+    upload = body.files.pop("video", None)
+    fields = validated(CaptionCreate, body)
+    check_upload(upload, fields.video_id)
+    video = fields.video_id and video_source(services, origin.account, fields.video_id)
+    request = understand_request(fields, video or "", services.capabilities())
+    reserved = reserve(services, origin, "understand", fields, upload)
+    if reserved.known:
+        return reserved.known
+    services.queue.check_room("understand")
+    if upload is not None:
+        request = request.model_copy(update={"source": upload_key(reserved.job_id)})
+        services.artifacts.put(request.source, upload.file, "application/octet-stream")
+    return submit(services, reserved, request)
 
 
 def _show(services: Services, record: JobRecord, response: Response) -> Caption:

@@ -4,50 +4,72 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from contract.records import JobRecord, new_job_id
+from contract.records import JobRecord
 from server import jobs
-from server.bodies import InjectedBody
+from server.auth import Account
+from server.bodies import Body, InjectedBody
 from server.content import Content, content_response, rendered, stored
 from server.dialect import validated
-from server.errors import NotFound
+from server.errors import InvalidRequest, NotFound
 from server.events import LastEventId, follow
 from server.fields import MODEL_ID
 from server.openapi import body_schema
+from server.repeats import InjectedOrigin, Origin, reserve, submit
 from server.services import InjectedServices, Services
 from server.video_request import VideoCreate, generate_request
 from server.wire import Deleted, Page, Video, video_view
 
 router = APIRouter(prefix="/videos", tags=["videos"])
 
+#: a path segment, and a name in Redis and in the artifact store
+_CHOSEN_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+#: paths beside the jobs
+_RESERVED = ("models", "sync")
+
 Variant = Literal["video", "caption", "txt", "thumbnail"]
 
 
-def _find(services: InjectedServices, video_id: str) -> JobRecord:
-    return jobs.find(services, "generate", video_id)
+def _find(services: InjectedServices, account: Account, video_id: str) -> JobRecord:
+    return jobs.find(services, account, "generate", video_id)
 
 
 Found = Annotated[JobRecord, Depends(_find)]
 
 
 @router.post("", openapi_extra=body_schema(VideoCreate))
-def create_video(services: InjectedServices, body: InjectedBody, response: Response) -> Video:
+def create_video(
+    services: InjectedServices, origin: InjectedOrigin, body: InjectedBody, response: Response
+) -> Video:
     """Start a video job; poll it, or follow its events."""
-    request = generate_request(validated(VideoCreate, body), services.capabilities())
-    services.queue.check_room("generate")
-    job_id = new_job_id("generate")
-    services.queue.submit(job_id, request)
-    return _show(services, jobs.find(services, "generate", job_id), response)
+    return _show(services, _start(services, origin, body), response)
+
+
+@router.put("/{video_id}", openapi_extra=body_schema(VideoCreate))
+def put_video(
+    services: InjectedServices,
+    origin: InjectedOrigin,
+    body: InjectedBody,
+    video_id: Annotated[str, Path(pattern=_CHOSEN_ID)],
+    response: Response,
+) -> Video:
+    """Start a video job under an id of your own; repeats of the request get the same job."""
+    if video_id in _RESERVED:
+        raise InvalidRequest(f"video_id {video_id!r} is reserved", param="video_id")
+    return _show(services, _start(services, replace(origin, chosen_id=video_id), body), response)
 
 
 @router.get("")
-def list_videos(services: InjectedServices, paging: jobs.InjectedPaging) -> Page[Video]:
+def list_videos(
+    services: InjectedServices, account: Account, paging: jobs.InjectedPaging
+) -> Page[Video]:
     """List video jobs."""
-    return jobs.list_page(services, "generate", paging, video_view)
+    return jobs.list_page(services, account, "generate", paging, video_view)
 
 
 @router.get("/{video_id}")
@@ -67,7 +89,7 @@ def delete_video(services: InjectedServices, record: Found) -> Deleted:
 def cancel_video(services: InjectedServices, record: Found, response: Response) -> Video:
     """Stop a video job. It is `cancelled` once the worker has let go; an ended job stays as is."""
     services.jobs.cancel(record.id)
-    return _show(services, jobs.find(services, "generate", record.id), response)
+    return _show(services, jobs.find(services, "", "generate", record.id), response)
 
 
 @router.get("/{video_id}/events", response_class=EventSourceResponse)
@@ -90,6 +112,16 @@ def video_content(
     """Return the MP4, its thumbnail, or the caption as JSON or plain text; byte ranges work."""
     jobs.check_completed(record)
     return content_response(_content(services, record, variant), request)
+
+
+def _start(services: Services, origin: Origin, body: Body) -> JobRecord:
+    fields = validated(VideoCreate, body)
+    request = generate_request(fields, services.capabilities())
+    reserved = reserve(services, origin, "generate", fields)
+    if reserved.known:
+        return reserved.known
+    services.queue.check_room("generate")
+    return submit(services, reserved, request)
 
 
 def _show(services: Services, record: JobRecord, response: Response) -> Video:
