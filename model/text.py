@@ -13,10 +13,10 @@ from transformers import PreTrainedTokenizerBase
 
 
 class PromptTooLong(ValueError):
-    """A prompt or instruction has more tokens than the text encoder takes."""
+    """A prompt, instruction or caption has more tokens than fit."""
 
     def __init__(self, field: str, count: int, limit: int) -> None:
-        super().__init__(f"{field} has {count} tokens; the text encoder takes at most {limit}")
+        super().__init__(f"{field} has {count} tokens; the model takes at most {limit}")
         self.field = field
 
 

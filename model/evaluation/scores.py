@@ -60,7 +60,7 @@ def evaluate(
     Returns:
         {"clips", "seed", "scores": {score: {side: {"all": share, attribute: share, ...}}}}.
     """
-    pipeline = UniViGUPipeline.from_pretrained(checkpoint, torch_dtype=torch.float32)
+    pipeline = UniViGUPipeline.from_pretrained(checkpoint, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     rows: list[Row] = []
     total = 2 * clips * 5

@@ -79,7 +79,7 @@ def test_a_prompt_of_the_most_tokens_is_taken(encoder, tokenizer):
 
 
 def test_a_prompt_over_the_limit_is_refused_with_count_and_limit(encoder, tokenizer):
-    message = "^instruction has 10 tokens; the text encoder takes at most 9$"
+    message = "^instruction has 10 tokens; the model takes at most 9$"
     with pytest.raises(PromptTooLong, match=message) as refusal:
         encode_condition(encoder, tokenizer, [LONG], 9, "instruction")
     assert refusal.value.field == "instruction"
