@@ -34,7 +34,7 @@ check: $(INSTALLED_DEV) ## lint, format, types, import rules
 coverage: $(INSTALLED_DEV) redis-server ## the tests again, with the lines they leave out
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov
 
-bench: $(INSTALLED) ## every ratio of benchmarks/, as a table and as JSON
+bench: $(INSTALLED_DEV) ## every ratio of benchmarks/, as a table and as JSON
 	$(BIN)/python -m benchmarks
 
 train: $(INSTALLED) ## a training stage: STAGE=name CONFIG=file

@@ -1,0 +1,74 @@
+"""`python -m benchmarks [NAME...]`: a table for people, `benchmarks/out/bench.json` for programs.
+
+Exit code 0 when every measured ratio keeps its promise, 1 when one does not, 2 for an unknown name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.paired import Row
+
+#: each a module with `run() -> list[Row]`, imported when its turn comes
+NAMES = ("captioning", "joint", "step", "pipeline", "sampler", "dispatch", "encoding")
+#: promised and not measured, and why; shown apart, never among the results
+NOT_RUN = {
+    "captions that share a batch / one by one": "batching is not built",
+    "the tuned network (`optimize`) / diffusers": "`optimize` is not built",
+    "every ratio at 1.3B and 14B, 480p, on one GPU": "these shapes need a GPU",
+}
+RESULTS = Path(__file__).with_name("out") / "bench.json"
+
+
+def measure(names: list[str], console: Console) -> list[Row]:
+    """Run benchmarks in turn, saying which."""
+    rows: list[Row] = []
+    for name in names:
+        console.print(f"{name} ...", style="dim")
+        rows += import_module(f"benchmarks.{name}").run()
+    return rows
+
+
+def show(rows: list[Row], console: Console) -> None:
+    """Print what was measured, and apart what was not."""
+    table = Table("ratio of", "measured", "limit", "", "made of", title="one run, same machine")
+    for row in rows:
+        limit = f"{'>=' if row.sense == 'min' else '<='} {row.limit:g}"
+        verdict = "[green]ok[/]" if row.ok else "[red]MISSED[/]"
+        table.add_row(row.name, f"{row.ratio:.3g}", limit, verdict, row.detail)
+    console.print(table)
+    missing = Table("not run", "because")
+    for name, reason in NOT_RUN.items():
+        missing.add_row(name, reason)
+    console.print(missing)
+
+
+def write(rows: list[Row], path: Path) -> None:
+    """Write the measured ratios as JSON, replacing an earlier run's."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps([row.as_json() for row in rows], indent=2) + "\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named benchmarks, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    names = parser.parse_args(arguments).names
+    if unknown := sorted(set(names) - set(NAMES)):
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    console = Console()
+    rows = measure(names or list(NAMES), console)
+    show(rows, console)
+    write(rows, RESULTS)
+    return 0 if all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

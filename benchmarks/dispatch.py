@@ -1,0 +1,71 @@
+"""Empty jobs through one slot against a stock rq worker, which forks for each, on one real Redis.
+
+Per job the slot also keeps the record and its events, asks an engine over its socket, and puts two
+empty files and a manifest into the artifact store; the stock worker calls an empty function.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import redis
+
+from benchmarks.instant_engine import CAPABILITIES
+from benchmarks.lanes import STOCK_QUEUE, Lanes
+from benchmarks.paired import Row, interleave
+from cli.embedded import EmbeddedRedis
+from worker.run_folder import RunFolder
+from worker.settings import WorkerSettings
+
+JOBS, PAIRS = 100, 7
+
+
+@contextmanager
+def workers() -> Iterator[Lanes]:
+    """Start Redis, a slot with an instant engine, and a stock worker; end them all."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(EmbeddedRedis(folder / "redis"))
+        settings = WorkerSettings(redis_url=server.url, data_dir=folder, log_level="WARNING")
+        run, lock = RunFolder.create(settings)
+        stack.callback(os.close, lock)
+        stack.callback(run.remove)
+        run.write_capabilities(CAPABILITIES)
+        place = [str(run.path), str(os.getpid())]
+        reader, writer = os.pipe()
+        with os.fdopen(reader) as greeting:
+            _start(stack, "benchmarks.instant_engine", *place, str(writer), keep=[writer])
+            os.close(writer)
+            assert greeting.readline(), "the engine did not come up"
+            _start(stack, "worker.slot", *place, "generate", "generate-0")
+            _start(stack, "benchmarks.stock_worker", STOCK_QUEUE, server.url)
+            yield Lanes(stack.enter_context(redis.Redis.from_url(server.url)))
+
+
+def _start(stack: ExitStack, module: str, *arguments: str, keep: list[int] | None = None) -> None:
+    command = [sys.executable, "-m", module, *arguments]
+    process = stack.enter_context(subprocess.Popen(command, pass_fds=keep or []))
+    stack.callback(process.terminate)  # before the wait that leaving `Popen` means
+
+
+def run() -> list[Row]:
+    """Measure jobs per second."""
+    with workers() as lanes:
+        lanes.ours(1), lanes.stock(1)  # both are up
+        pairs = interleave(lambda: lanes.stock(JOBS), lambda: lanes.ours(JOBS), PAIRS)
+        lanes.check(1 + JOBS * PAIRS)
+    return [
+        Row(
+            "jobs per second: one slot / stock forking worker",
+            pairs.ratio,
+            limit=2,
+            sense="min",
+            detail=pairs.describe(f"{JOBS} jobs, stock", "slot"),
+        )
+    ]
