@@ -8,6 +8,7 @@ ServerError             status, code, param: rendered as the OpenAI error envelo
   BodyTooLarge    413
   RangeError      416
   Mismatch        422   the same key or id was used for another request
+  JobFailed  400 | 409 | 500   the job that the request has waited for
   Unavailable     503   try again later; carries Retry-After
 """
 
@@ -18,6 +19,9 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+
+from contract.errors import ErrorCode, ErrorInfo
+from contract.records import Status
 
 
 class ErrorDetail(BaseModel):
@@ -124,6 +128,27 @@ class RangeError(ServerError):
             param="Range",
             headers={"content-range": f"bytes */{size}"},
         )
+
+
+class JobFailed(ServerError):
+    """A job that the request has waited for did not complete; trying again is another job."""
+
+    def __init__(self, job_id: str, status: Status, error: ErrorInfo | None) -> None:
+        found = error or ErrorInfo(code="cancelled", message=f"{job_id} is {status}")
+        is_theirs = found.code not in (*ErrorCode,) or found.code in _OF_THE_REQUEST
+        super().__init__(
+            found.message,
+            param=found.param,
+            code=found.code,
+            headers={"x-should-retry": "false", "x-job-id": job_id},
+        )
+        if is_theirs:
+            self.status = 409 if error is None else 400
+            self.type = "invalid_request_error"
+
+
+#: what the client can fix; the codes of an unreadable video are no `ErrorCode`
+_OF_THE_REQUEST = (ErrorCode.INVALID_REQUEST, ErrorCode.PROMPT_TOO_LONG)
 
 
 class Unavailable(ServerError):

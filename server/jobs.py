@@ -92,5 +92,7 @@ def check_completed(record: JobRecord) -> None:
 
 
 def poll_headers(record: JobRecord) -> dict[str, str]:
-    """Return the header by which clients pace their polling."""
-    return {} if record.status.is_terminal else {"openai-poll-after-ms": "500"}
+    """Return the headers by which clients pace their polling; the second is whole seconds."""
+    if record.status.is_terminal:
+        return {}
+    return {"openai-poll-after-ms": "500", "retry-after": "1"}

@@ -13,16 +13,16 @@ from contract.artifacts import upload_key
 from contract.records import JobRecord
 from server import jobs
 from server.auth import Account
-from server.bodies import Body, InjectedBody
-from server.caption_request import CaptionCreate, understand_request
+from server.bodies import InjectedBody
+from server.caption_request import CaptionCreate
 from server.content import content_response, rendered
-from server.dialect import validated
 from server.errors import NotFound
 from server.events import LastEventId, follow
 from server.openapi import body_schema
-from server.repeats import InjectedOrigin, Origin, reserve, submit
+from server.repeats import InjectedOrigin
 from server.services import InjectedServices, Services
-from server.sources import check_upload, video_source
+from server.starting import start_caption
+from server.waiting import Wait, until_ended
 from server.wire import Caption, Deleted, Page, caption_view
 
 router = APIRouter(prefix="/captions", tags=["captions"])
@@ -42,7 +42,7 @@ def create_caption(
     services: InjectedServices, origin: InjectedOrigin, body: InjectedBody, response: Response
 ) -> Caption:
     """Start a caption job for an uploaded `video`, or for the `video_id` of a completed job."""
-    return _show(services, _start(services, origin, body), response)
+    return _show(services, start_caption(services, origin, body), response)
 
 
 @router.get("")
@@ -54,9 +54,11 @@ def list_captions(
 
 
 @router.get("/{caption_id}")
-def retrieve_caption(services: InjectedServices, record: Found, response: Response) -> Caption:
+async def retrieve_caption(
+    services: InjectedServices, record: Found, response: Response, wait: Wait = 0
+) -> Caption:
     """Return a caption job; also one that failed is answered with 200."""
-    return _show(services, record, response)
+    return _show(services, await until_ended(services, record, wait), response)
 
 
 @router.delete("/{caption_id}")
@@ -101,22 +103,6 @@ def caption_content(
         facts = caption.model_dump(include={"id", "text", "instruction", "model", "seed"})
         data, media_type = json.dumps(facts, ensure_ascii=False).encode(), "application/json"
     return content_response(rendered(data, f"{record.id}.{format}", media_type), request)
-
-
-def _start(services: Services, origin: Origin, body: Body) -> JobRecord:
-    upload = body.files.pop("video", None)
-    fields = validated(CaptionCreate, body)
-    check_upload(upload, fields.video_id)
-    video = fields.video_id and video_source(services, origin.account, fields.video_id)
-    request = understand_request(fields, video or "", services.capabilities())
-    reserved = reserve(services, origin, "understand", fields, upload)
-    if reserved.known:
-        return reserved.known
-    services.queue.check_room("understand")
-    if upload is not None:
-        request = request.model_copy(update={"source": upload_key(reserved.job_id)})
-        services.artifacts.put(request.source, upload.file, "application/octet-stream")
-    return submit(services, reserved, request)
 
 
 def _show(services: Services, record: JobRecord, response: Response) -> Caption:

@@ -13,16 +13,17 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from contract.records import JobRecord
 from server import jobs
 from server.auth import Account
-from server.bodies import Body, InjectedBody
+from server.bodies import InjectedBody
 from server.content import Content, content_response, rendered, stored
-from server.dialect import validated
 from server.errors import InvalidRequest, NotFound
 from server.events import LastEventId, follow
 from server.fields import MODEL_ID
 from server.openapi import body_schema
-from server.repeats import InjectedOrigin, Origin, reserve, submit
+from server.repeats import InjectedOrigin
 from server.services import InjectedServices, Services
-from server.video_request import VideoCreate, generate_request
+from server.starting import start_video
+from server.video_request import VideoCreate
+from server.waiting import Wait, until_ended
 from server.wire import Deleted, Page, Video, video_view
 
 router = APIRouter(prefix="/videos", tags=["videos"])
@@ -47,7 +48,7 @@ def create_video(
     services: InjectedServices, origin: InjectedOrigin, body: InjectedBody, response: Response
 ) -> Video:
     """Start a video job; poll it, or follow its events."""
-    return _show(services, _start(services, origin, body), response)
+    return _show(services, start_video(services, origin, body), response)
 
 
 @router.put("/{video_id}", openapi_extra=body_schema(VideoCreate))
@@ -61,7 +62,9 @@ def put_video(
     """Start a video job under an id of your own; repeats of the request get the same job."""
     if video_id in _RESERVED:
         raise InvalidRequest(f"video_id {video_id!r} is reserved", param="video_id")
-    return _show(services, _start(services, replace(origin, chosen_id=video_id), body), response)
+    return _show(
+        services, start_video(services, replace(origin, chosen_id=video_id), body), response
+    )
 
 
 @router.get("")
@@ -73,9 +76,11 @@ def list_videos(
 
 
 @router.get("/{video_id}")
-def retrieve_video(services: InjectedServices, record: Found, response: Response) -> Video:
+async def retrieve_video(
+    services: InjectedServices, record: Found, response: Response, wait: Wait = 0
+) -> Video:
     """Return a video job; also one that failed is answered with 200."""
-    return _show(services, record, response)
+    return _show(services, await until_ended(services, record, wait), response)
 
 
 @router.delete("/{video_id}")
@@ -112,16 +117,6 @@ def video_content(
     """Return the MP4, its thumbnail, or the caption as JSON or plain text; byte ranges work."""
     jobs.check_completed(record)
     return content_response(_content(services, record, variant), request)
-
-
-def _start(services: Services, origin: Origin, body: Body) -> JobRecord:
-    fields = validated(VideoCreate, body)
-    request = generate_request(fields, services.capabilities())
-    reserved = reserve(services, origin, "generate", fields)
-    if reserved.known:
-        return reserved.known
-    services.queue.check_room("generate")
-    return submit(services, reserved, request)
 
 
 def _show(services: Services, record: JobRecord, response: Response) -> Video:
