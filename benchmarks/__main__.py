@@ -11,6 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +30,7 @@ RESULTS = Path(__file__).with_name("out") / "bench.json"
 
 def measure(names: list[str], console: Console) -> list[Row]:
     """Run benchmarks in turn, saying which."""
+    torch.set_num_threads(1)  # more only wait for each other where the cores are busy
     rows: list[Row] = []
     for name in names:
         console.print(f"{name} ...", style="dim")

@@ -12,7 +12,7 @@ from model.sampler import Denoise, JointState, sample_steps
 from model.schedule import sigma_grid
 from model.transformer import UniViGUTransformer
 
-VIDEO_TOKENS, CAPTION_LENGTH, STEPS, PAIRS = 2048, 32, 20, 5
+VIDEO_TOKENS, CAPTION_LENGTH, STEPS, PAIRS = 2048, 32, 20, 3
 
 
 class Captioner:

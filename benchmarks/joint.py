@@ -15,7 +15,7 @@ from model.denoisers import guided
 from model.sampler import JointState, sample_steps
 from model.transformer import UniViGUTransformer
 
-VIDEO_TOKENS, CAPTION_LENGTH, PAIRS = 4096, 24, 7
+VIDEO_TOKENS, CAPTION_LENGTH, PAIRS = 4096, 24, 5
 #: the step that is timed, from one noise level to the next
 SIGMAS = [0.8, 0.7]
 

@@ -13,7 +13,7 @@ from benchmarks.paired import Row, interleave, timed
 from benchmarks.small import new_condition, new_latents, new_transformer, wan_twin
 from model.transformer import UniViGUTransformer
 
-VIDEO_TOKENS, PAIRS = 2048, 31
+VIDEO_TOKENS, PAIRS = 1024, 31
 
 
 def arguments(transformer: UniViGUTransformer, video_tokens: int) -> dict[str, Any]:
