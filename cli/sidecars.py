@@ -17,6 +17,7 @@ from pathlib import Path
 from cli.backend import Description, TextWish
 from cli.inputs import Found
 from cli.items import ItemFailed
+from contract.subtitles import srt, vtt
 
 FORMATS = ("txt", "vtt", "srt", "json")
 _TIMED = ("vtt", "srt")
@@ -124,8 +125,6 @@ def _render(name: str, wish: TextWish, found: Description) -> str:
             "seed": wish.seed,
         }
         return json.dumps(content, ensure_ascii=False) + "\n"
-    from worker.video_io import srt, vtt
-
     seconds = _playing_seconds(wish.path) if found.seconds is None else found.seconds
     return {"vtt": vtt, "srt": srt}[name](found.text, seconds)
 

@@ -15,6 +15,7 @@ MAX_SEED = 2**63 - 1
 MAX_PROMPT_CHARACTERS = 32_000
 
 Mode = Literal["joint", "text_to_video", "video_only"]
+CaptionFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 
 
 class _Stored(BaseModel):
@@ -45,6 +46,8 @@ class UnderstandRequest(_Stored):
     instruction: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
     seed: int = Field(ge=0, le=MAX_SEED)
     num_inference_steps: int = Field(gt=0)
+    #: what the text is handed out as where nothing else is asked for
+    response_format: CaptionFormat | None = None
 
 
 JobRequest = Annotated[GenerateRequest | UnderstandRequest, Field(discriminator="kind")]
@@ -61,6 +64,8 @@ class JobResult(_Stored):
     #: seconds per stage, e.g. {"denoise": 1.2, "decode": 0.3}
     stage_durations: dict[str, float] = Field(default_factory=dict)
     peak_memory_mb: float | None = None
+    #: how long the input video plays
+    input_seconds: float | None = None
     #: jobs that shared a batch with this one, itself included
     batched: int = 1
     #: facts the client should know, e.g. that a short clip repeated its last frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.requests import Capabilities, UnderstandRequest
+from contract.requests import Capabilities, CaptionFormat, UnderstandRequest
 from server.fields import Seed, Text, check_model, check_steps, pick_seed
 
 
@@ -22,6 +22,9 @@ class CaptionCreate(BaseModel):
     )
     seed: Seed | None = Field(default=None, description="Same seed, same text; else random")
     num_inference_steps: int | None = Field(default=None, gt=0, description="Denoising steps")
+    response_format: CaptionFormat | None = Field(
+        default=None, description="What `/content` answers with where it is not asked for a format"
+    )
     user: str | None = Field(default=None, description="The caller's own end user; not used")
 
 
@@ -46,4 +49,5 @@ def understand_request(
         num_inference_steps=check_steps(
             body.num_inference_steps, capabilities.default_understand_steps, capabilities
         ),
+        response_format=body.response_format,
     )

@@ -6,6 +6,7 @@ a server-side path is never taken from a request.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import pydantic_core
@@ -63,8 +64,8 @@ def validated(model: type[Model], body: Body) -> Model:
     """
     for name in body.files:
         raise InvalidRequest(f"{name} is not taken as a file", param=name)
-    fields = _without_neutral(_unpacked(body.fields))
     known = model.model_fields
+    fields = _without_neutral(_unpacked(body.fields), known)
     for name in fields.keys() - known.keys():
         raise InvalidRequest(
             f"unknown field {name}; known: {', '.join(known)}", param=name, code="unknown_parameter"
@@ -97,7 +98,7 @@ def _members(name: str, value: Any) -> dict[str, Any]:
     return members
 
 
-def _without_neutral(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_neutral(fields: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
     kept = {}
     for name, value in fields.items():
         if name in _SERVER_PATHS:
@@ -106,7 +107,7 @@ def _without_neutral(fields: dict[str, Any]) -> dict[str, Any]:
                 param=name,
                 code="unsupported_parameter",
             )
-        if name not in _NEUTRAL:
+        if name in known or name not in _NEUTRAL:
             kept[name] = value
         elif as_text(value).lower() not in _NEUTRAL[name]:
             raise InvalidRequest(

@@ -11,6 +11,7 @@ from contract.errors import ErrorInfo
 from contract.records import JobRecord, Status
 from contract.requests import GenerateRequest, Mode, UnderstandRequest
 from server.fields import MODEL_ID
+from server.texts import caption_text
 
 SECONDS_PER_DAY = 86_400
 
@@ -72,6 +73,7 @@ class Caption(Job):
     object: Literal["caption"] = "caption"
     text: str | None = Field(description="The caption, or the answer to `instruction`")
     instruction: str | None
+    duration_s: float | None = Field(description="How long the input video plays")
 
 
 class Deleted(BaseModel):
@@ -106,7 +108,7 @@ def video_view(record: JobRecord, retention_days: float) -> Video:
     files = record.result.artifacts if record.result else {}
     variants: list[str] = [name for name in ("video", "thumbnail") if name in files]
     if text is not None:
-        variants += ["caption", "txt"]
+        variants += ["caption", "txt", "vtt", "srt"]
     return Video(
         **_job_fields(record, request, retention_days),
         urls=_urls(record, "/v1/videos", "variant", variants),
@@ -128,12 +130,13 @@ def caption_view(record: JobRecord, retention_days: float) -> Caption:
     """Return the Caption object of an `understand` job."""
     request = record.parsed_request()
     assert isinstance(request, UnderstandRequest)
-    text = record.result.text if record.result else None
+    text = caption_text(record)
     return Caption(
         **_job_fields(record, request, retention_days),
-        urls=_urls(record, "/v1/captions", "format", [] if text is None else ["txt", "json"]),
-        text=text,
+        urls=_urls(record, "/v1/captions", "format", text.formats() if text else []),
+        text=text.text if text else None,
         instruction=request.instruction,
+        duration_s=record.result.input_seconds if record.result else None,
     )
 
 

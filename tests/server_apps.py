@@ -58,16 +58,25 @@ class Worker:
         return self.jobs.claim(job_id, "test-worker")
 
     def complete(
-        self, job_id: str, text: str | None = "a red circle moves left", **files: bytes
+        self,
+        job_id: str,
+        text: str | None = "a red circle moves left",
+        seconds: float | None = None,
+        **files: bytes,
     ) -> None:
-        """Claim a job and finish it with artifacts, e.g. `video=b"..."`."""
+        """Claim a job and finish it with artifacts, e.g. `video=b"..."`.
+
+        `seconds` is how long the input video plays.
+        """
         attempt = self.start(job_id)
         suffixes = {"video": "mp4", "thumbnail": "jpg"}
         keys = {name: f"{job_prefix(job_id, attempt)}{name}.{suffixes[name]}" for name in files}
         for name, data in files.items():
             self.artifacts.put(keys[name], data, "application/octet-stream")
         request = self.jobs.get(job_id).parsed_request()
-        result = JobResult(text=text, artifacts=keys, seed=request.seed)
+        result = JobResult(
+            text=text, artifacts=keys, seed=request.seed, input_seconds=seconds
+        )
         assert self.jobs.finish(job_id, attempt, Status.COMPLETED, result=result)
 
 

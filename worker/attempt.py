@@ -98,11 +98,12 @@ class Attempt:
             around.run.capabilities(),
             around.settings,
         )
-        notes = self._watch.call(fetch)
+        found = self._watch.call(fetch)
         seconds = time.monotonic() - started
         done = self._ask_engine()
         durations = {"read": seconds, **done.stage_durations}
-        return done.model_copy(update={"stage_durations": durations, "notes": notes + done.notes})
+        own = {"stage_durations": durations, "input_seconds": found.seconds}
+        return done.model_copy(update=own | {"notes": found.notes + done.notes})
 
     def _ask_engine(self) -> Done:
         around, record = self._around, self._record

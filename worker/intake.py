@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,21 @@ from worker.video_io import Clip, Limits, VideoError, read_clip_in_child
 _PARAM = "video"
 
 
+@dataclass(frozen=True)
+class Input:
+    """How long the video plays, and what the client should know about its clip."""
+
+    seconds: float
+    notes: list[str]
+
+
 def fetch_clip(
     store: ArtifactStore,
     source: str,
     workdir: Path,
     capabilities: Capabilities,
     settings: WorkerSettings,
-) -> list[str]:
+) -> Input:
     """Put the frames of a stored video into `workdir`.
 
     Args:
@@ -35,7 +44,7 @@ def fetch_clip(
         settings: bounds of the input.
 
     Returns:
-        What the client should know about the clip.
+        What there is to say about the video.
 
     Raises:
         JobFailed: if the video is gone or cannot be read.
@@ -57,7 +66,7 @@ def fetch_clip(
         raise JobFailed(ErrorInfo(code=error.code, message=str(error), param=_PARAM)) from error
     path.unlink()
     np.save(workdir / FRAMES_FILE, clip.frames)
-    return _notes(clip)
+    return Input(clip.info.duration_seconds, _notes(clip))
 
 
 def _download(store: ArtifactStore, source: str, path: Path) -> None:

@@ -59,6 +59,8 @@ class Done(_Message):
     stage_durations: dict[str, float]
     peak_memory_mb: float | None = None
     batched: int = 1
+    #: filled in by the slot, which has read the input video
+    input_seconds: float | None = None
     notes: list[str] = Field(default_factory=list)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
@@ -11,23 +10,25 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from contract.artifacts import upload_key
 from contract.records import JobRecord
+from contract.requests import CaptionFormat
 from server import jobs
 from server.auth import Account
 from server.bodies import InjectedBody
 from server.caption_request import CaptionCreate
-from server.content import content_response, rendered
+from server.content import content_response
 from server.errors import NotFound
 from server.events import LastEventId, follow
 from server.openapi import body_schema
 from server.repeats import InjectedOrigin
 from server.services import InjectedServices, Services
 from server.starting import start_caption
+from server.texts import caption_text
 from server.waiting import Wait, until_ended
 from server.wire import Caption, Deleted, Page, caption_view
 
 router = APIRouter(prefix="/captions", tags=["captions"])
 
-Format = Literal["txt", "json"]
+Format = Literal["txt"] | CaptionFormat
 
 
 def _find(services: InjectedServices, account: Account, caption_id: str) -> JobRecord:
@@ -90,19 +91,17 @@ def caption_content(
     request: Request,
     services: InjectedServices,
     record: Found,
-    format: Annotated[Format, Query(description="Plain text, or the Caption object")] = "txt",
+    format: Annotated[
+        Format | None,
+        Query(description="Default: the job's `response_format`; `txt` where it named none"),
+    ] = None,
 ) -> Response:
-    """Return the text alone."""
+    """Return the text alone, as plain text, JSON or subtitles."""
     jobs.check_completed(record)
-    caption = caption_view(record, services.settings.retention_days)
-    if caption.text is None:
+    text = caption_text(record)
+    if text is None:
         raise NotFound(f"{record.id} has no text", code="variant_not_available")
-    if format == "txt":
-        data, media_type = f"{caption.text}\n".encode(), "text/plain; charset=utf-8"
-    else:
-        facts = caption.model_dump(include={"id", "text", "instruction", "model", "seed"})
-        data, media_type = json.dumps(facts, ensure_ascii=False).encode(), "application/json"
-    return content_response(rendered(data, f"{record.id}.{format}", media_type), request)
+    return content_response(text.content(format), request)
 
 
 def _show(services: Services, record: JobRecord, response: Response) -> Caption:

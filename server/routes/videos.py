@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -14,14 +13,14 @@ from contract.records import JobRecord
 from server import jobs
 from server.auth import Account
 from server.bodies import InjectedBody
-from server.content import Content, content_response, rendered, stored
+from server.content import Content, content_response, stored
 from server.errors import InvalidRequest, NotFound
 from server.events import LastEventId, follow
-from server.fields import MODEL_ID
 from server.openapi import body_schema
 from server.repeats import InjectedOrigin
 from server.services import InjectedServices, Services
 from server.starting import start_video
+from server.texts import video_text
 from server.video_request import VideoCreate
 from server.waiting import Wait, until_ended
 from server.wire import Deleted, Page, Video, video_view
@@ -33,7 +32,9 @@ _CHOSEN_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 #: paths beside the jobs
 _RESERVED = ("models", "sync")
 
-Variant = Literal["video", "caption", "txt", "thumbnail"]
+Variant = Literal["video", "thumbnail", "caption", "txt", "vtt", "srt"]
+#: variants made from the record, and their format
+_TEXTS = {"caption": "json", "txt": "txt", "vtt": "vtt", "srt": "srt"}
 
 
 def _find(services: InjectedServices, account: Account, video_id: str) -> JobRecord:
@@ -114,7 +115,7 @@ def video_content(
     record: Found,
     variant: Annotated[Variant, Query(description="Which file of the job")] = "video",
 ) -> Response:
-    """Return the MP4, its thumbnail, or the caption as JSON or plain text; byte ranges work."""
+    """Return the MP4, its thumbnail or its caption; byte ranges work."""
     jobs.check_completed(record)
     return content_response(_content(services, record, variant), request)
 
@@ -126,14 +127,9 @@ def _show(services: Services, record: JobRecord, response: Response) -> Video:
 
 def _content(services: Services, record: JobRecord, variant: Variant) -> Content:
     assert record.result is not None
-    text = record.result.text
-    if variant == "txt" and text is not None:
-        return rendered(f"{text}\n".encode(), f"{record.id}.txt", "text/plain; charset=utf-8")
-    if variant == "caption" and text is not None:
-        video = video_view(record, services.settings.retention_days)
-        facts = {"id": record.id, "caption": text, "prompt": video.prompt, "model": MODEL_ID}
-        data = json.dumps(facts | {"seed": video.seed}, ensure_ascii=False).encode()
-        return rendered(data, f"{record.id}.json", "application/json")
+    text = video_text(record)
+    if variant in _TEXTS and text is not None:
+        return text.content(_TEXTS[variant])
     key = record.result.artifacts.get(variant)
     if key is None:
         raise NotFound(f"{record.id} has no {variant}", code="variant_not_available")

@@ -81,6 +81,54 @@ def test_the_text_is_served_alone_and_with_its_facts(api: TestClient, worker: Wo
     }
 
 
+SRT = "1\n00:00:00,000 --> 00:00:02,500\na red circle\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "content"),
+    [
+        ("text", "text/plain; charset=utf-8", "a red circle\n"),
+        ("srt", "application/x-subrip; charset=utf-8", SRT),
+        (
+            "vtt",
+            "text/vtt; charset=utf-8",
+            "WEBVTT\n\n00:00:00.000 --> 00:00:02.500\na red circle\n",
+        ),
+    ],
+)
+def test_the_text_comes_in_the_format_asked_for(
+    api: TestClient, worker: Worker, name: str, media_type: str, content: str
+) -> None:
+    plain, wanted = upload(api), upload(api, response_format=name)
+    for caption_id in (plain, wanted):
+        worker.complete(caption_id, text="a red circle", seconds=2.5)
+    answers = [
+        api.get(f"/v1/captions/{plain}/content", params={"format": name}),
+        api.get(f"/v1/captions/{wanted}/content"),
+    ]
+    assert [answer.text for answer in answers] == [content] * 2
+    assert [answer.headers["content-type"] for answer in answers] == [media_type] * 2
+
+
+def test_verbose_json_has_a_segment_over_the_whole_video(api: TestClient, worker: Worker) -> None:
+    caption_id = upload(api, response_format="verbose_json")
+    worker.complete(caption_id, text="a red circle", seconds=2.5)
+    found = api.get(f"/v1/captions/{caption_id}/content").json()
+    assert (found["text"], found["duration"]) == ("a red circle", 2.5)
+    assert found["segments"] == [{"id": 0, "start": 0.0, "end": 2.5, "text": "a red circle"}]
+    caption = api.get(f"/v1/captions/{caption_id}").json()
+    assert caption["duration_s"] == 2.5
+    assert {api.get(url).status_code for url in caption["urls"].values()} == {200}
+
+
+def test_a_text_without_a_duration_has_no_subtitles(api: TestClient, worker: Worker) -> None:
+    caption_id = upload(api)
+    worker.complete(caption_id)
+    response = api.get(f"/v1/captions/{caption_id}/content?format=srt")
+    assert response.status_code == 404
+    assert "srt" not in api.get(f"/v1/captions/{caption_id}").json()["urls"]
+
+
 def test_a_job_without_text_has_no_content(api: TestClient, worker: Worker) -> None:
     caption_id = upload(api)
     worker.complete(caption_id, text=None)
@@ -135,7 +183,7 @@ def test_a_caption_is_no_video(api: TestClient) -> None:
         ({"video": ("a", b"x")}, {"instruction": " "}, "instruction", "invalid_value"),
         ({"video": ("a", b"x")}, {"prompt": "x"}, "prompt", "unknown_parameter"),
         ({"video": ("a", b"x")}, {"model": "other"}, "model", "model_not_found"),
-        ({"video": ("a", b"x")}, {"response_format": "srt"}, "response_format", None),
+        ({"video": ("a", b"x")}, {"response_format": "ass"}, "response_format", "invalid_value"),
     ],
 )
 def test_what_cannot_be_captioned_is_refused_by_name(

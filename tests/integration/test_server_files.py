@@ -70,6 +70,14 @@ def test_the_caption_is_served_as_text_and_as_json(api: TestClient, completed_vi
     }
 
 
+def test_the_caption_is_served_as_subtitles(api: TestClient, completed_video: str) -> None:
+    url = f"/v1/videos/{completed_video}/content"
+    cue = "00:00:00{0}000 --> 00:00:01{0}125\na red circle moves left\n"
+    vtt, srt = (api.get(url, params={"variant": name}) for name in ("vtt", "srt"))
+    assert (vtt.text, srt.text) == ("WEBVTT\n\n" + cue.format("."), "1\n" + cue.format(","))
+    assert vtt.headers["content-type"] == "text/vtt; charset=utf-8"
+
+
 def test_the_thumbnail_is_an_image(api: TestClient, completed_video: str) -> None:
     response = api.get(f"/v1/videos/{completed_video}/content", params={"variant": "thumbnail"})
     assert (response.headers["content-type"], response.content) == ("image/jpeg", b"jpeg")
@@ -82,7 +90,7 @@ def test_an_unknown_variant_is_refused_with_those_there_are(
     assert response.status_code == 400
     error = response.json()["error"]
     assert error["param"] == "variant"
-    assert "'video', 'caption', 'txt' or 'thumbnail'" in error["message"]
+    assert "'video', 'thumbnail', 'caption', 'txt', 'vtt' or 'srt'" in error["message"]
 
 
 def test_content_before_the_end_is_not_there_and_not_worth_a_retry(api: TestClient) -> None:

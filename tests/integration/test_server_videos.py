@@ -75,6 +75,8 @@ def test_a_completed_job_has_its_caption_and_its_urls(
         "thumbnail": 200,
         "caption": 200,
         "txt": 200,
+        "vtt": 200,
+        "srt": 200,
     }
 
 

@@ -88,6 +88,7 @@ def test_understand_job_gets_the_clip_at_the_size_of_the_checkpoint(shared, smal
     record = shared.completed(shared.understand("uploads/u/source"))
     assert record.result.text.startswith("uint8 (5, 32, 48, 3), mean ")
     assert record.result.stage_durations["read"] > 0
+    assert record.result.input_seconds == pytest.approx(1.0)
 
 
 def test_understand_job_of_a_file_that_is_no_video_fails_with_the_code_of_the_reader(shared):

@@ -99,4 +99,4 @@ def test_a_caption_shows_its_text_and_question() -> None:
         "red",
         "which colour?",
     )
-    assert caption.urls.keys() == {"events", "txt", "json"}
+    assert caption.urls.keys() == {"events", "txt", "text", "json"}

@@ -1,6 +1,5 @@
 """Video in and out of the worker: hostile files to clips of frames, frames to MP4 and JPEG."""
 
-from worker.video_io.captions import srt, vtt
 from worker.video_io.decode import Clip, read_clip
 from worker.video_io.encode import EncodeError, Mp4Encoder, encode_mp4
 from worker.video_io.isolated import read_clip_in_child
@@ -20,7 +19,5 @@ __all__ = [
     "probe",
     "read_clip",
     "read_clip_in_child",
-    "srt",
     "thumbnail_jpeg",
-    "vtt",
 ]

@@ -15,7 +15,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.video_io.captions import vtt
+from contract.subtitles import vtt
 
 _CRF = "18"
 _THREADS = "4"  # fixed: x264's bytes depend on it

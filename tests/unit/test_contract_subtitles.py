@@ -1,12 +1,8 @@
-"""Subtitle text and still images."""
+"""A caption as subtitle text."""
 
-import io
-
-import numpy as np
 import pytest
-from PIL import Image
 
-from worker.video_io import srt, thumbnail_jpeg, vtt
+from contract.subtitles import srt, vtt
 
 
 def test_vtt_is_one_escaped_cue_over_the_whole_video() -> None:
@@ -21,10 +17,3 @@ def test_srt_is_one_cue_over_the_whole_video() -> None:
 @pytest.mark.parametrize("caption", ["", " \n"])
 def test_an_empty_caption_has_no_cue(caption: str) -> None:
     assert (srt(caption, 1.0), vtt(caption, 1.0)) == ("", "WEBVTT\n")
-
-
-def test_a_thumbnail_shows_the_frame() -> None:
-    frame = np.full((48, 64, 3), (200, 60, 30), np.uint8)
-    image = Image.open(io.BytesIO(thumbnail_jpeg(frame)))
-    assert (image.format, image.size) == ("JPEG", (64, 48))
-    assert np.abs(np.asarray(image).astype(int) - frame).max() <= 4

@@ -1,5 +1,7 @@
 """Writes a caption as subtitle text: one cue that lasts as long as the video."""
 
+from __future__ import annotations
+
 from html import escape
 
 
