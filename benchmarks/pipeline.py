@@ -18,7 +18,7 @@ from model.pipeline import Frames, UniViGUPipeline
 from model.training.assemble import moving_shapes_pipeline
 from model.training.autoencoder import new_autoencoder
 
-SIDE, NUM_FRAMES, STEPS, PAIRS = 64, 9, 8, 7
+SIDE, NUM_FRAMES, STEPS, PAIRS = 64, 9, 8, 15
 PROMPT, SEED, GUIDANCE = "a red circle moving left", 0, 3.0
 
 
