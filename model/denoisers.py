@@ -14,6 +14,13 @@ def _timestep(sigma: float, like: Tensor) -> Tensor:
     return torch.full((like.shape[0],), TIMESTEPS * sigma, dtype=torch.float32, device=like.device)
 
 
+def _caption_inputs(draft: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return ids and embeddings as the network takes them; a draft is one of the two."""
+    if draft is not None and draft.is_floating_point():
+        return None, draft
+    return draft, None
+
+
 def guided(
     transformer: UniViGUTransformer,
     condition: Tensor,
@@ -27,28 +34,30 @@ def guided(
         transformer: the network.
         condition: (B, c, text_dim) states of the prompt.
         guidance_scale: w in v_u + w (v_c - v_u); 1 runs the conditional branch alone.
-        noise_ids: (B, L) ids at full noise, the caption stream of the unconditional branch: a
-            branch that still read the prompt or the draft there would not be unconditional.
-            None where the mode has no caption stream.
+        noise_ids: (B, L) ids, or (B, L, d) embeddings, at full noise: the caption stream of the
+            unconditional branch, which would not be unconditional if it still read the prompt or
+            the draft there. None where the mode has no caption stream.
     """
     null = transformer.null_embeds(condition).expand_as(condition)
 
     def run(
-        state: JointState, states: Tensor, ids: Tensor | None, text_sigma: float
+        state: JointState, states: Tensor, draft: Tensor | None, text_sigma: float
     ) -> tuple[Tensor, Tensor | None]:
         assert state.latents is not None
         latents = state.latents
+        ids, embeds = _caption_inputs(draft)
         velocity, logits = transformer(
             latents.to(condition.dtype),
             _timestep(state.video_sigma, latents),
             states,
             ids,
-            None if ids is None else _timestep(text_sigma, latents),
+            None if draft is None else _timestep(text_sigma, latents),
+            caption_embeds=embeds,
         )
         return velocity.float(), logits
 
     def denoise(state: JointState) -> tuple[Tensor, Tensor | None]:
-        velocity, logits = run(state, condition, state.token_ids, state.text_sigma)
+        velocity, logits = run(state, condition, state.caption, state.text_sigma)
         if guidance_scale == 1:
             return velocity, logits
         unconditional, _ = run(state, null, noise_ids, 1.0)
@@ -69,9 +78,10 @@ def isolated_understanding(
     cache = transformer.cache_video(clean, _timestep(0.0, clean), condition)
 
     def denoise(state: JointState) -> tuple[None, Tensor]:
-        assert state.token_ids is not None
+        ids, embeds = _caption_inputs(state.caption)
         time = _timestep(state.text_sigma, clean)
-        return None, transformer.denoise_text(cache, condition, state.token_ids, time)
+        logits = transformer.denoise_text(cache, condition, ids, time, caption_embeds=embeds)
+        return None, logits
 
     return denoise
 
@@ -88,12 +98,14 @@ def full_understanding(
     flags = torch.full((clean.shape[0],), isolate, device=clean.device) if isolate else None
 
     def denoise(state: JointState) -> tuple[None, Tensor | None]:
+        ids, embeds = _caption_inputs(state.caption)
         _, logits = transformer(
             clean,
             _timestep(0.0, clean),
             condition,
-            state.token_ids,
+            ids,
             _timestep(state.text_sigma, clean),
+            caption_embeds=embeds,
             isolate_video=flags,
         )
         return None, logits

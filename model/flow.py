@@ -1,13 +1,18 @@
 """Uni-flow: the paths, targets and steps of both modalities, as equations on tensors.
 
 Video moves continuously from Gaussian noise to latents; text moves by jumps from random ids to the
-caption. sigma is the noise level of either, 1 = noise, 0 = clean. No network is known here.
+caption, or continuously between embeddings. sigma is the noise level of either, 1 = noise,
+0 = clean. No network is known here.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Generator, Tensor
+
+#: least noise level that a velocity is divided by: near 0 a small error of the prediction would
+#: become a large velocity
+MIN_SIGMA = 0.05
 
 
 def corrupt_video(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
@@ -20,7 +25,19 @@ def corrupt_video(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
 
     Source: Uni-ViGU eq. 6 with tau = 1 - sigma.
     """
-    level = sigma.view(-1, 1, 1, 1, 1)
+    return _straight(clean, noise, sigma)
+
+
+def corrupt_embeds(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """Return caption embeddings (B, L, d) on the straight path, as `corrupt_video` does latents.
+
+    Source: Uni-ViGU section 3, text flow as its prose has it.
+    """
+    return _straight(clean, noise, sigma)
+
+
+def _straight(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    level = sigma.view(-1, *[1] * (clean.ndim - 1))
     return (1 - level) * clean + level * noise
 
 
@@ -111,6 +128,31 @@ def text_step(
     result = ids.clone()
     result[moved] = scores.argmax(dim=-1)
     return result
+
+
+def embedding_step(
+    draft: Tensor, logits: Tensor, rows: Tensor, sigma: float, sigma_next: float
+) -> Tensor:
+    """Move caption embeddings towards the mean of the predicted clean distribution.
+
+    Args:
+        draft: (B, L, d) float32 at noise level `sigma`.
+        logits: (B, L, V) of the clean caption.
+        rows: (V, d) float32 embeddings of the vocabulary.
+        sigma: current level in (0, 1].
+        sigma_next: next level, 0 <= sigma_next < sigma.
+
+    Returns:
+        (B, L, d) at `sigma_next`; at 0 the row of the most likely id, since a mean of several is
+        no word.
+
+    Source: Uni-ViGU section 3, text flow, with x = softmax(logits) E and velocity (z - x) / sigma.
+    """
+    if sigma_next == 0:
+        return rows[logits.argmax(dim=-1)]
+    predicted = logits.float().softmax(dim=-1) @ rows
+    velocity = (draft - predicted) / max(sigma, MIN_SIGMA)
+    return draft + (sigma_next - sigma) * velocity
 
 
 def gumbel_noise(shape: tuple[int, ...], generator: Generator) -> Tensor:

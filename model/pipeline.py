@@ -17,10 +17,10 @@ from torch import Generator, Tensor
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from model import denoisers, latents, text
-from model.flow import source_ids
 from model.presets import WAN_480P
 from model.sampler import Denoise, JointState, Mode, Step, sample_steps
 from model.schedule import sigma_grid
+from model.text_flow import text_flow_of
 from model.transformer import UniViGUTransformer
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
@@ -134,24 +134,28 @@ class UniViGUPipeline(DiffusionPipeline):
         condition = self.encode_condition(prompt)
         generator = Generator().manual_seed(seed)
         noise = torch.randn(shape, generator=generator).to(condition.device)
-        noise_ids = None if mode == Mode.VIDEO_ONLY else self._noise_ids(generator)
+        flow = text_flow_of(self.transformer)
+        noise_caption = None
+        if mode != Mode.VIDEO_ONLY:
+            noise_caption = flow.noise(1, generator).to(condition.device)
         is_joint = mode == Mode.JOINT
-        token_ids = noise_ids if is_joint else None
+        caption = noise_caption if is_joint else None
         if mode == Mode.TEXT_TO_VIDEO:
             # without its padding: dropping the keys that a mask would hide is exact
-            token_ids = self._prompt_ids(prompt)
+            caption = flow.clean(self._prompt_ids(prompt))
         denoise = denoisers.guided(
             self.transformer,
             condition,
             guidance_scale=guidance_scale,
-            noise_ids=noise_ids,
+            noise_ids=noise_caption,
         )
         yield from sample_steps(
-            JointState(noise, token_ids),
+            JointState(noise, caption),
             denoise,
             video_sigmas=sigma_grid(num_inference_steps, self._video_shift),
             text_sigmas=self._text_sigmas(num_inference_steps) if is_joint else None,
             generator=generator,
+            text_flow=flow,
         )
 
     @torch.inference_mode()
@@ -182,14 +186,16 @@ class UniViGUPipeline(DiffusionPipeline):
         _, num_frames, height, width, _ = frames.shape
         self._latent_shape(height, width, num_frames)
         generator = Generator().manual_seed(seed)
-        noise_ids = self._noise_ids(generator)
+        flow = text_flow_of(self.transformer)
+        noise = flow.noise(1, generator).to(self.device)
         denoise = self._understanding(frames, instruction)
         yield from sample_steps(
-            JointState(None, noise_ids),
+            JointState(None, noise),
             denoise,
             video_sigmas=None,
             text_sigmas=self._text_sigmas(num_inference_steps),
             generator=generator,
+            text_flow=flow,
         )
 
     @torch.inference_mode()
@@ -244,14 +250,6 @@ class UniViGUPipeline(DiffusionPipeline):
         config = self.transformer.config
         shape = latents.latent_shape(self.vae, config.patch_size, height, width, num_frames)
         return (1, config.in_channels, *shape)
-
-    def _noise_ids(self, generator: Generator) -> Tensor:
-        config = self.transformer.config
-        if config.text_flow == "embedding":
-            raise ValueError("text_flow embedding: this pipeline samples discrete captions only")
-        shape = (1, config.caption_length)
-        ids = source_ids(shape, config.caption_vocab_size, config.text_flow, generator)
-        return ids.to(self.device)
 
     def _prompt_ids(self, prompt: str) -> Tensor:
         ids: list[int] = self._caption_tokenizer(prompt).input_ids

@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from torch import Generator, Tensor
 
-from model.flow import euler_step, predicted_clean, text_step
+from model.flow import euler_step, predicted_clean
+from model.text_flow import DiscreteFlow, TextFlow
 
 
 class Mode(StrEnum):
@@ -33,7 +34,7 @@ class JointState:
     """Both streams and their noise levels; what is absent is None, what is given has sigma 0."""
 
     latents: Tensor | None  # [B, C, F, H, W] float32
-    token_ids: Tensor | None  # [B, L] int64
+    caption: Tensor | None  # draft of a `TextFlow`: [B, L] ids or [B, L, d] embeddings
     video_sigma: float = 0.0
     text_sigma: float = 0.0
 
@@ -45,7 +46,7 @@ class Step:
     index: int  # 1-based
     total: int
     latents: Tensor | None
-    token_ids: Tensor | None
+    token_ids: Tensor | None  # [B, L] int64
     #: where the video would end by the current velocity: the preview of this step
     clean_latents: Tensor | None = None
 
@@ -61,6 +62,7 @@ def sample_steps(
     video_sigmas: list[float] | None,
     text_sigmas: list[float] | None,
     generator: Generator,
+    text_flow: TextFlow | None = None,
 ) -> Iterator[Step]:
     """Denoise the streams that have a grid, one step at a time.
 
@@ -70,18 +72,20 @@ def sample_steps(
         video_sigmas: N + 1 decreasing levels from 1 to 0; None if the video is given.
         text_sigmas: as many levels for the caption; None if it is given or absent.
         generator: CPU generator that decides which tokens move, and to what.
+        text_flow: how the caption moves; None for ids.
 
     Yields:
         N steps, the last with both streams clean.
 
     Source: Uni-ViGU inference, with the exact jump rate of `model.flow`.
     """
+    text_flow = text_flow or DiscreteFlow()
     total = len(video_sigmas or text_sigmas or [0]) - 1
-    latents, ids = state.latents, state.token_ids
+    latents, caption = state.latents, state.caption
     for i in range(total):
         sigma_v = video_sigmas[i] if video_sigmas else 0.0
         sigma_t = text_sigmas[i] if text_sigmas else 0.0
-        velocity, logits = denoise(JointState(latents, ids, sigma_v, sigma_t))
+        velocity, logits = denoise(JointState(latents, caption, sigma_v, sigma_t))
         clean = None
         if video_sigmas:
             assert latents is not None
@@ -89,7 +93,8 @@ def sample_steps(
             clean = predicted_clean(latents, velocity, sigma_v)
             latents = euler_step(latents, velocity, sigma_v, video_sigmas[i + 1])
         if text_sigmas:
-            assert ids is not None
+            assert caption is not None
             assert logits is not None
-            ids = text_step(ids, logits, sigma_t, text_sigmas[i + 1], generator)
+            caption = text_flow.step(caption, logits, sigma_t, text_sigmas[i + 1], generator)
+        ids = None if caption is None else text_flow.read(caption)
         yield Step(i + 1, total, latents, ids, clean)

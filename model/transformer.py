@@ -211,15 +211,17 @@ class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, 
         self,
         cache: VideoCache,
         encoder_hidden_states: Tensor,
-        caption_ids: Tensor,
+        caption_ids: Tensor | None,
         caption_timestep: Tensor,
+        *,
+        caption_embeds: Tensor | None = None,
     ) -> Tensor:
         """Return caption logits (B, L, V) from text tokens and cached video alone.
 
         Equals the logits of `forward(..., isolate_video=True)` on the cached clip.
         """
         context = self.condition_embedder.text_embedder(encoder_hidden_states)
-        embeds = self._caption_embeds(caption_ids, None, context)
+        embeds = self._caption_embeds(caption_ids, caption_embeds, context)
         text = self._text_stream(embeds, caption_timestep, context)
         for block, (key, value) in zip(self._typed_blocks, cache, strict=True):
             text = block.text_only(text, key, value)

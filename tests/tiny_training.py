@@ -43,6 +43,7 @@ def tiny_batches(count=12, text_flow="discrete_uniform"):
         caption_length=LENGTHS["caption_length"],
         vocab_size=66,
         text_flow=text_flow,
+        caption_width=48,
     )
 
 

@@ -38,7 +38,9 @@ class Batch:
     video_sigma: Tensor  # [B]
     video_weight: Tensor  # [B], 0 where the video is given
     condition: Tensor  # [B, c, text_dim]
-    caption: Tensor | None = None  # [B, L] noisy ids
+    #: [B, L] noisy ids; under `text_flow: embedding` the noise [B, L, d] itself, since what it is
+    #: mixed with is being trained
+    caption: Tensor | None = None
     target: Tensor | None = None  # [B, L] clean ids
     text_sigma: Tensor | None = None  # [B]
     text_weight: Tensor | None = None  # [B], 0 where the text is given
@@ -116,6 +118,7 @@ class BatchMaker:
         caption_length: L.
         vocab_size: V.
         text_flow: as in the transformer's config.
+        caption_width: d, for the noise under `text_flow: embedding`.
     """
 
     def __init__(
@@ -127,6 +130,7 @@ class BatchMaker:
         caption_length: int,
         vocab_size: int,
         text_flow: str,
+        caption_width: int = 0,
     ) -> None:
         self._latents = latents
         self._conditions = conditions
@@ -134,6 +138,7 @@ class BatchMaker:
         self._length = caption_length
         self._vocab_size = vocab_size
         self._text_flow = text_flow
+        self._caption_width = caption_width
         self._pad_id = tokenizer.pad_token_id
         self._null = torch.zeros_like(conditions["a shape"])
 
@@ -166,11 +171,9 @@ class BatchMaker:
         at_noise = dropped & (torch.rand(count, generator=generator) < FULL_NOISE_SHARE)
         sigma = torch.where(at_noise, 1.0, sigma)
         target = caption_ids(self._tokenizer, [s.target for s in samples], self._length)
-        source = source_ids(tuple(target.shape), self._vocab_size, self._text_flow, generator)
-        uniforms = torch.rand(target.shape, generator=generator)
         return replace(
             batch,
-            caption=corrupt_text(target, source, sigma, uniforms),
+            caption=self._noisy(target, sigma, generator),
             target=target,
             text_sigma=sigma,
             text_weight=(~given).float(),
@@ -178,3 +181,10 @@ class BatchMaker:
             # a given prompt has no padding to look at; a caption's padding is part of it
             caption_mask=~(given[:, None] & (target == self._pad_id)),
         )
+
+    def _noisy(self, target: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+        if self._text_flow == "embedding":
+            return torch.randn(*target.shape, self._caption_width, generator=generator)
+        source = source_ids(tuple(target.shape), self._vocab_size, self._text_flow, generator)
+        uniforms = torch.rand(target.shape, generator=generator)
+        return corrupt_text(target, source, sigma, uniforms)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.schedule import TIMESTEPS
+from model.text_flow import EmbeddingFlow
 from model.training.data import Batch
 from model.training.stage import Stage
 from model.transformer import UniViGUTransformer
@@ -28,7 +29,7 @@ def losses(
     captions = {}
     if batch.caption is not None and batch.text_sigma is not None:
         captions = {
-            "caption_ids": batch.caption,
+            **_caption_inputs(transformer, batch),
             "caption_timestep": TIMESTEPS * batch.text_sigma,
             "caption_mask": batch.caption_mask,
             "isolate_video": batch.isolate,
@@ -43,6 +44,16 @@ def losses(
         result["text"] = _text_loss(logits, batch.target, batch.text_weight, stage, pad_id)
         result["total"] = result["total"] + stage.text_weight * result["text"]
     return result
+
+
+def _caption_inputs(transformer: UniViGUTransformer, batch: Batch) -> dict[str, Tensor]:
+    assert batch.caption is not None
+    if not batch.caption.is_floating_point():
+        return {"caption_ids": batch.caption}
+    assert batch.target is not None
+    assert batch.text_sigma is not None
+    flow = EmbeddingFlow(transformer.caption_embedding.weight, batch.target.shape[1])
+    return {"caption_embeds": flow.corrupt(batch.target, batch.caption, batch.text_sigma)}
 
 
 def _text_loss(

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from peft import LoraConfig
 
-from model.training.stage import Stage
+from model.training.stage import SampleMode, Stage
 from model.transformer import UniViGUTransformer
 
 TRAINABLE_SETS = ("everything", "text", "text+lora")
@@ -61,7 +61,9 @@ def stage_for(stage: Stage, trainable: str) -> Stage:
     """
     if trainable != "text":
         return stage
-    mixture = {mode: share for mode, share in stage.mixture.items() if mode != "video_only"}
+    mixture: dict[SampleMode, float] = {
+        mode: share for mode, share in stage.mixture.items() if mode != "video_only"
+    }
     if not mixture:
         raise ValueError(f"trainable 'text': stage {stage.name!r} has no caption to train it on")
     return replace(stage, mixture=mixture)

@@ -63,7 +63,7 @@ def test_guidance_one_runs_one_branch(state, scale, branches):
 
 
 def test_the_unconditional_branch_sees_neither_prompt_nor_draft(transformer, state):
-    other = JointState(state.latents, (state.token_ids + 1) % 66, 0.9, 0.2)
+    other = JointState(state.latents, (state.caption + 1) % 66, 0.9, 0.2)
     one = guidance(transformer, 0, seed=1)(state)[0]
     assert torch.equal(one, guidance(transformer, 0, seed=2)(other)[0])
 
@@ -159,3 +159,12 @@ def test_the_last_block_of_a_cached_video_makes_keys_and_values_only():
     clip = inputs(transformer, batch=1)["hidden_states"]
     caption_steps(isolated_understanding(transformer, clip, condition(1)))
     assert (len(first), len(last)) == (1, 0)
+
+
+def test_cached_understanding_equals_a_whole_forward_for_embeddings_too(transformer):
+    arguments = inputs(transformer, batch=1)
+    clip, draft = arguments["hidden_states"], torch.randn(1, 10, 48, generator=seeded(8))
+    state = JointState(None, draft, 0.0, 0.6)
+    _, cached = isolated_understanding(transformer, clip, condition(1))(state)
+    _, whole = full_understanding(transformer, clip, condition(1), isolate=True)(state)
+    torch.testing.assert_close(cached, whole, **CLOSE)

@@ -162,9 +162,23 @@ def test_an_instruction_over_the_limit_is_refused_by_its_name(pipeline):
         understand(pipeline, instruction=" ".join(["red"] * 12))
 
 
-def test_embedding_flow_is_refused_where_a_caption_is_sampled():
-    with pytest.raises(ValueError, match=r"text_flow embedding: .* discrete captions only"):
-        generate(tiny_pipeline(text_flow="embedding"))
+def test_embedding_flow_makes_a_caption_with_its_video():
+    last = generate(tiny_pipeline(text_flow="embedding"))[-1]
+    assert last.token_ids.shape == (1, 10)
+    assert last.latents.isfinite().all()
+
+
+def test_embedding_flow_keeps_a_given_prompt():
+    last = generate(tiny_pipeline(text_flow="embedding"), mode="text_to_video")[-1]
+    given = generate(tiny_pipeline(), mode="text_to_video")[-1]
+    assert torch.equal(last.token_ids, given.token_ids)
+
+
+@pytest.mark.parametrize("attention", ["isolated", "bidirectional"])
+def test_embedding_flow_understands(attention):
+    pipeline = tiny_pipeline(text_flow="embedding", understanding_attention=attention)
+    steps = understand(pipeline)
+    assert steps[-1].token_ids.shape == (1, 10)
 
 
 @pytest.mark.parametrize("mode", ["joint", "text_to_video", "video_only"])

@@ -19,14 +19,14 @@ def oracle(state):
     velocity = logits = None
     if state.latents is not None:
         velocity = (state.latents - CLEAN) / max(state.video_sigma, 1e-6)
-    if state.token_ids is not None:
+    if state.caption is not None:
         logits = torch.nn.functional.one_hot(CAPTION, VOCAB).float() * 200 - 100
     return velocity, logits
 
 
 def unsure(state):
     """Return a network's answer with much left to chance."""
-    logits = torch.randn(1, 40, VOCAB, generator=seeded(5)) if state.token_ids is not None else None
+    logits = torch.randn(1, 40, VOCAB, generator=seeded(5)) if state.caption is not None else None
     return oracle(state)[0], logits
 
 
@@ -123,7 +123,7 @@ def test_the_network_sees_what_the_last_step_reached():
     steps = run(watch)
     for state, before in zip(seen[1:], steps, strict=False):
         assert state.latents is before.latents
-        assert state.token_ids is before.token_ids
+        assert state.caption is before.token_ids
 
 
 def test_equal_generators_give_equal_captions():

@@ -141,3 +141,22 @@ def test_understanding_teaches_the_video_expert_through_attention_alone():
     assert not transformer.proj_out.weight.grad.any()
     assert transformer.text_proj_out.weight.grad.any()
     assert transformer.blocks[0].ffn.net[2].weight.grad.any()
+
+
+def test_embedding_captions_are_shown_on_their_path_and_scored_by_their_ids():
+    transformer = tiny_transformer(text_flow="embedding", **LENGTHS)
+    samples = [Sample(i, "joint", PROMPT, PROMPT) for i in range(2)]
+    batch = tiny_batches(text_flow="embedding").make(samples, CAPABILITY_REFINEMENT, seeded())
+    seen = []
+    transformer.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(kwargs), with_kwargs=True
+    )
+    losses(transformer, batch, CAPABILITY_REFINEMENT, PAD)["total"].backward()
+    (captions,) = seen
+    rows = transformer.caption_embedding.weight[batch.target]
+    clean = 48**0.5 * rows / rows.norm(dim=-1, keepdim=True)
+    sigma = batch.text_sigma[:, None, None]
+    expected = (1 - sigma) * clean + sigma * batch.caption
+    torch.testing.assert_close(captions["caption_embeds"], expected)
+    assert "caption_ids" not in captions
+    assert transformer.caption_embedding.weight.grad.abs().sum() > 0
