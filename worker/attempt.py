@@ -78,9 +78,10 @@ class Attempt:
         """
         job_id, number = self._record.id, self._record.attempt
         artifacts = self._around.artifacts
-        earlier = self._watch.call(partial(find_delivered, artifacts, job_id, number))
-        if earlier is not None:
-            return earlier
+        if number > 1:
+            earlier = self._watch.call(partial(find_delivered, artifacts, job_id, number))
+            if earlier is not None:
+                return earlier
         done = self._work()
         return self._watch.call(partial(deliver, artifacts, self._workdir, self._record, done))
 

@@ -19,6 +19,8 @@ from contract.subtitles import vtt
 
 _CRF = "18"
 _THREADS = "4"  # fixed: x264's bytes depend on it
+#: frames that x264 holds back before it writes; its default of 40 keeps the file waiting at the end
+_LOOKAHEAD = "10"
 _FINISH_SECONDS = 120.0
 _STDERR_TAIL = 2000
 _BT709 = (
@@ -169,6 +171,7 @@ class Mp4Encoder:
             *("-f", "rawvideo", "-pix_fmt", "rgb24", *size, "-i", "pipe:0"),
             *self._subtitle(),
             *("-map", "0:v", "-c:v", "libx264", "-crf", _CRF, "-threads", _THREADS),
+            *("-x264-params", f"rc-lookahead={_LOOKAHEAD}"),
             *("-pix_fmt", "yuv420p", "-vf", _BT709),
             *("-metadata", f"title={self._caption}", "-metadata", f"description={self._caption}"),
             *("-metadata", f"comment={json.dumps(self._metadata or {}, sort_keys=True)}"),
