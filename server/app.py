@@ -14,7 +14,7 @@ from server.auth import require_key
 from server.error_handlers import install_error_handlers
 from server.errors import ErrorBody
 from server.middleware import BodyLimit, RequestBoundary
-from server.routes import captions, health, models, sync, videos
+from server.routes import captions, chat, health, models, sync, videos
 from server.services import Services
 from server.settings import ServerSettings
 
@@ -54,7 +54,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.add_middleware(RequestBoundary)
     app.include_router(health.router)
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(require_key)])
-    for router in (models.router, sync.router, videos.router, captions.router):
+    for router in (models.router, sync.router, videos.router, captions.router, chat.router):
         v1.include_router(router)
     app.include_router(v1)
     return app

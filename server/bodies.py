@@ -13,12 +13,15 @@ from typing import Annotated, Any
 
 import pydantic_core
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from server.errors import BodyTooLarge, InvalidRequest
 
 #: a prompt of the greatest length, escaped in the longest way, fits twice
 MAX_JSON_BYTES = 2**20
+#: a video in base64; it is held in memory
+MAX_LONG_JSON_BYTES = 64 * 2**20
 
 _BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 
@@ -58,12 +61,26 @@ async def read_body(request: Request) -> AsyncIterator[Body]:
 InjectedBody = Annotated[Body, Depends(read_body)]
 
 
-async def _read_json(request: Request) -> bytes:
+async def read_long_body(request: Request) -> Body:
+    """Parse a JSON body that may hold a whole video.
+
+    Raises:
+        InvalidRequest: if it is not JSON.
+        BodyTooLarge: if it is over `MAX_LONG_JSON_BYTES`.
+    """
+    data = await _read_json(request, MAX_LONG_JSON_BYTES)
+    return Body(await run_in_threadpool(_json_object, data))
+
+
+InjectedLongBody = Annotated[Body, Depends(read_long_body)]
+
+
+async def _read_json(request: Request, limit: int = MAX_JSON_BYTES) -> bytes:
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        if len(data) > MAX_JSON_BYTES:
-            raise BodyTooLarge(MAX_JSON_BYTES)
+        if len(data) > limit:
+            raise BodyTooLarge(limit)
     return bytes(data)
 
 

@@ -176,6 +176,8 @@ def first_error(errors: Any) -> InvalidRequest:
         return InvalidRequest(
             f"{field} is required", param=field, code="missing_required_parameter"
         )
+    if error["type"] == "extra_forbidden":
+        return InvalidRequest(f"unknown field {field}", param=field, code="unknown_parameter")
     allowed = error["msg"].removeprefix("Value error, ")
     return InvalidRequest(f"{field}: {allowed}, got {shown(error['input'])}", param=field)
 

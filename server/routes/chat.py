@@ -1,0 +1,84 @@
+"""`/v1/chat/completions`: a clip in a message is captioned, or a question about it answered.
+
+Behind every answer is a caption job. A stream has the whole text in one delta: what a denoiser has
+of a text before the end is no beginning of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from contract.records import JobRecord, Status
+from server.bodies import InjectedLongBody
+from server.chat_completion import ChatCompletion, chunk, completion, event
+from server.chat_request import ChatCreate, caption_body, chat_request
+from server.errors import JobFailed, ServerError, Unavailable, error_response
+from server.openapi import json_schema
+from server.repeats import InjectedOrigin
+from server.services import InjectedServices, Services
+from server.starting import start_caption
+from server.waiting import until_ended
+
+router = APIRouter(prefix="/chat", tags=["captions"])
+
+MAX_SECONDS = 300
+#: between two signs of life in a stream
+_BREATH_SECONDS = 10
+
+
+@router.post(
+    "/completions",
+    openapi_extra=json_schema(ChatCreate),
+    response_class=Response,
+    responses={
+        200: {"model": ChatCompletion, "description": "The completion, or its chunks as events"}
+    },
+)
+async def create_chat_completion(
+    services: InjectedServices, origin: InjectedOrigin, body: InjectedLongBody
+) -> Response:
+    """Caption the video in the messages, or answer the question about it."""
+    chat = chat_request(body)
+    record = await run_in_threadpool(lambda: start_caption(services, origin, caption_body(chat)))
+    headers = {"x-job-id": record.id}
+    if chat.stream:
+        chunks = _stream(services, record, chat)
+        return StreamingResponse(chunks, headers=headers, media_type="text/event-stream")
+    record = await until_ended(services, record, MAX_SECONDS)
+    _check_completed(record)
+    return JSONResponse(completion(record, chat).model_dump(), headers=headers)
+
+
+async def _stream(
+    services: Services, record: JobRecord, chat: ChatCreate
+) -> AsyncIterator[str | bytes]:
+    yield event(chunk(record, {"role": "assistant", "content": ""}))
+    try:
+        for _ in range(MAX_SECONDS // _BREATH_SECONDS):
+            record = await until_ended(services, record, _BREATH_SECONDS)
+            if record.status.is_terminal:
+                break
+            yield ": still working\n\n"
+        _check_completed(record)
+    except ServerError as error:
+        yield b"data: " + bytes(error_response(error).body) + b"\n\n"
+        return
+    whole = completion(record, chat)
+    yield event(chunk(record, {"content": whole.choices[0].message.content}))
+    yield event(chunk(record, {}, finish_reason="stop"))
+    if chat.stream_options and chat.stream_options.include_usage:
+        usage: dict[str, Any] = {"choices": [], "usage": whole.usage.model_dump()}
+        yield event(chunk(record, {}) | usage)
+    yield "data: [DONE]\n\n"
+
+
+def _check_completed(record: JobRecord) -> None:
+    if not record.status.is_terminal:
+        raise Unavailable(f"{record.id} is still {record.status}", code="still_running")
+    if record.status is not Status.COMPLETED:
+        raise JobFailed(record.id, record.status, record.error)
