@@ -1,10 +1,15 @@
-"""Batches of the Moving Shapes world: cached latents and texts, mixed as a stage asks."""
+"""Batches of clips and their words: cached latents and texts, mixed as a stage asks.
+
+The clips are the Moving Shapes world's, or anything that says as much of itself as a `Subject`.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,11 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from model.flow import corrupt_text, corrupt_video, source_ids
 from model.schedule import shift_sigma
 from model.text import caption_ids, encode_condition
-from model.training.moving_shapes import (
-    NUM_PROMPT_FORMS,
-    QUESTIONS,
-    Scene,
-)
+from model.training.moving_shapes import NUM_PROMPT_FORMS, QUESTIONS, Scene
 from model.training.stage import SampleMode, Stage
 
 #: share of prompts that leave attributes open, so that seeds decide them
@@ -27,6 +28,31 @@ UNDERSTAND_NOISE = 0.1
 #: among samples without condition, how often the caption is at full noise too: the state in which
 #: guidance asks for the unconditional velocity
 FULL_NOISE_SHARE = 0.5
+
+
+class Subject(Protocol):
+    """What there is to say about a clip; a `Scene` can also be asked questions."""
+
+    def prompt(self, form: int) -> str:
+        """Return one wording of the prompt, 0 <= form < `NUM_PROMPT_FORMS`."""
+
+    def open_prompt(self, kept: list[str]) -> str:
+        """Return a prompt that names only some attributes."""
+
+    def caption(self) -> str:
+        """Return the detailed caption."""
+
+
+class ByNumber(Protocol):
+    """Clean latents of clips by their numbers: a tensor, or files on disk."""
+
+    def __getitem__(self, numbers: list[int]) -> Tensor: ...
+
+
+class ByText(Protocol):
+    """Condition states (c, text_dim) by text."""
+
+    def __getitem__(self, text: str) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +101,7 @@ class Sample:
 
 
 def draw_samples(
-    rng: random.Random, scenes: list[Scene], stage: Stage, batch_size: int
+    rng: random.Random, scenes: Sequence[Subject], stage: Stage, batch_size: int
 ) -> list[Sample]:
     """Draw rows for one batch: scenes, modes and words."""
     modes = list(stage.mixture)
@@ -92,13 +118,16 @@ def draw_samples(
     return samples
 
 
-def _words(rng: random.Random, index: int, scene: Scene, mode: SampleMode, stage: Stage) -> Sample:
+def _words(
+    rng: random.Random, index: int, scene: Subject, mode: SampleMode, stage: Stage
+) -> Sample:
     prompt = scene.prompt(rng.randrange(NUM_PROMPT_FORMS))
     if rng.random() < OPEN_PROMPT_SHARE and mode != "understand":
         kept = [name for name in ("color", "shape", "motion") if rng.random() < 0.5]
         prompt = scene.open_prompt(kept)
     if mode == "understand":
         if rng.random() < stage.question_share:
+            assert isinstance(scene, Scene), "only scenes answer questions"
             attribute = rng.choice(list(QUESTIONS))
             return Sample(index, mode, QUESTIONS[attribute], scene.answer(attribute))
         return Sample(index, mode, None, scene.caption() if stage.target == "caption" else prompt)
@@ -112,25 +141,27 @@ class BatchMaker:
     """Turns samples into noisy tensors.
 
     Args:
-        latents: (N, C, F, H, W) clean latents of all scenes.
+        latents: clean latents (n, C, F, H, W) of n clips by their numbers.
         conditions: states of prompts and questions.
         tokenizer: of the captions.
         caption_length: L.
         vocab_size: V.
         text_flow: as in the transformer's config.
         caption_width: d, for the noise under `text_flow: embedding`.
+        null: (c, text_dim) states of the absent condition; None for zeros.
     """
 
     def __init__(
         self,
-        latents: Tensor,
-        conditions: ConditionTable,
+        latents: ByNumber,
+        conditions: ByText,
         tokenizer: PreTrainedTokenizerBase,
         *,
         caption_length: int,
         vocab_size: int,
         text_flow: str,
         caption_width: int = 0,
+        null: Tensor | None = None,
     ) -> None:
         self._latents = latents
         self._conditions = conditions
@@ -140,7 +171,7 @@ class BatchMaker:
         self._text_flow = text_flow
         self._caption_width = caption_width
         self._pad_id = tokenizer.pad_token_id
-        self._null = torch.zeros_like(conditions["a shape"])
+        self._null = torch.zeros_like(conditions["a shape"]) if null is None else null
 
     def make(self, samples: list[Sample], stage: Stage, generator: torch.Generator) -> Batch:
         """Add noise to the samples' latents and captions."""
@@ -158,16 +189,18 @@ class BatchMaker:
         batch = Batch(latents, noise - clean, sigma, (~understands).float(), condition)
         if samples[0].mode == "video_only":
             return batch
-        return self._add_captions(batch, samples, generator)
+        return self._add_captions(batch, samples, stage, generator)
 
     def _add_captions(
-        self, batch: Batch, samples: list[Sample], generator: torch.Generator
+        self, batch: Batch, samples: list[Sample], stage: Stage, generator: torch.Generator
     ) -> Batch:
         count = len(samples)
         given = torch.tensor([s.mode == "text_to_video" for s in samples])
         isolate = torch.tensor([s.mode == "understand" for s in samples])
         dropped = torch.tensor([s.condition is None for s in samples]) & ~isolate
-        sigma = torch.where(given, 0.0, torch.rand(count, generator=generator))
+        sigma = torch.rand(count, generator=generator)
+        sigma = torch.where(isolate, shift_sigma(sigma, stage.understand_shift), sigma)
+        sigma = torch.where(given, 0.0, sigma)
         at_noise = dropped & (torch.rand(count, generator=generator) < FULL_NOISE_SHARE)
         sigma = torch.where(at_noise, 1.0, sigma)
         target = caption_ids(self._tokenizer, [s.target for s in samples], self._length)

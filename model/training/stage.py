@@ -34,6 +34,9 @@ class Stage:
     pad_weight: float = 0.1
     #: shift of the uniform video sigma
     video_shift: float = 3.0
+    #: shift of the uniform text sigma where the video is given; above 1, fewer words of the
+    #: caption are there to be copied and more have to be read from the video
+    understand_shift: float = 1.0
 
 
 BASE = Stage("base", "prompt", {"video_only": 1.0}, condition_dropout=0.1)
@@ -46,8 +49,10 @@ KNOWLEDGE_RECALL = Stage(
 CAPABILITY_REFINEMENT = Stage(
     "refine",
     "caption",
-    {"joint": 0.4, "understand": 0.4, "text_to_video": 0.15, "video_only": 0.05},
+    {"joint": 0.4, "understand": 0.35, "text_to_video": 0.2, "video_only": 0.05},
     condition_dropout=0.2,
     question_share=0.25,
+    text_weight=3.0,
+    understand_shift=4.0,
 )
 STAGES = {stage.name: stage for stage in (BASE, KNOWLEDGE_RECALL, CAPABILITY_REFINEMENT)}
