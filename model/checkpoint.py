@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 #: the checkpoint that ships with the repository
@@ -12,10 +13,11 @@ DEMO_CHECKPOINT = Path(__file__).parent / "checkpoints" / "moving-shapes"
 _SAMPLE_BYTES = 1 << 16
 
 
-def fingerprint(checkpoint: str | Path) -> str:
+def fingerprint(checkpoint: str | Path, parts: Collection[str] | None = None) -> str:
     """Return 12 hex digits that name a checkpoint's content.
 
-    Covers every file's relative name, size, and first and last 64 KiB.
+    Covers every file's relative name, size, and first and last 64 KiB, of the whole folder or of
+    the `parts` named.
 
     Raises:
         FileNotFoundError: if the folder has no `model_index.json`.
@@ -25,6 +27,8 @@ def fingerprint(checkpoint: str | Path) -> str:
         raise FileNotFoundError(f"checkpoint {root}: there is no model_index.json")
     digest = hashlib.sha256()
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        if parts is not None and path.relative_to(root).parts[0] not in parts:
+            continue
         size = path.stat().st_size
         digest.update(f"{path.relative_to(root).as_posix()}:{size};".encode())
         with path.open("rb") as file:

@@ -1,7 +1,8 @@
-"""Run one training stage of the demo world from a config file: `univigu train STAGE --config FILE`.
+"""Run one training stage from a config file: `univigu train STAGE --config FILE`.
 
-A config names one folder for everything, the number of scenes, and a table per stage whose keys
-are the fields of `AutoencoderRun` or `TrainingRun`.
+A config names one folder for everything, what to train on (`scenes` of the demo world, or a table
+`data` of real clips with the `checkpoint` to start from), and a table per stage whose keys are the
+fields of `AutoencoderRun` or `TrainingRun`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from model.presets import PRESETS
 from model.training.assemble import moving_shapes_pipeline, save_checkpoint
 from model.training.autoencoder import AutoencoderRun, PatchCode, train_autoencoder
 from model.training.components import new_text_encoder, new_tokenizer
+from model.training.course import ClipData, Course, clip_course, load_transformer
 from model.training.data import BatchMaker, ConditionTable
 from model.training.moving_shapes import Scene, render, sample_scene, vocabulary
-from model.training.stage import STAGES
+from model.training.stage import STAGES, Stage
 from model.training.trainable import choose_trainable, finish_lora, stage_for
 from model.training.trainer import train
 from model.training.training_run import TrainingRun
@@ -64,19 +66,23 @@ def run_stage(stage: str, config: Path, on_step: OnStep = lambda step, total, ro
         return out
     start_from = options.pop("start_from", None)
     training = TrainingRun(out_dir=out, **_known(options, TrainingRun, stage))
-    transformer = _start(None if start_from is None else folder / start_from)
-    vae = AutoencoderKLWan.from_pretrained(_existing(folder / "vae"))
-    pipeline = moving_shapes_pipeline(transformer, vae)
-    scenes, latents = world_latents(folder, int(settings.get("scenes", 20_000)))
-    transformer.train()
+    lesson = stage_for(STAGES[stage], training.trainable)
+    start = None if start_from is None else folder / start_from
+    if "data" in settings:
+        course = clip_course(ClipData.from_settings(settings), lesson, start, out)
+    else:
+        course = _world_course(folder, int(settings.get("scenes", 20_000)), lesson, start)
+    transformer = course.transformer.train()
     choose_trainable(
         transformer, training.trainable, lora_rank=training.lora_rank, seed=training.seed
     )
-    lesson = stage_for(STAGES[stage], training.trainable)
-    for row in train(transformer, scenes, _batches(latents), lesson, training, pad_id=0):
+    rows = train(
+        transformer, course.subjects, course.batches, course.stage, training, pad_id=course.pad_id
+    )
+    for row in rows:
         on_step(int(row["step"]) + 1, training.num_steps, row)
     take_average(transformer, training)
-    save_checkpoint(pipeline, out)
+    course.save(out)
     return out
 
 
@@ -109,6 +115,22 @@ def world_latents(folder: Path, count: int) -> tuple[list[Scene], Tensor]:
     return scenes, load_file(cache)["latents"]
 
 
+def _world_course(folder: Path, count: int, stage: Stage, start: Path | None) -> Course:
+    if start is None:
+        torch.manual_seed(0)
+        transformer = UniViGUTransformer(**PRESETS["demo"])
+    else:
+        transformer = load_transformer(_existing(start / "transformer"))
+    vae = AutoencoderKLWan.from_pretrained(_existing(folder / "vae"))
+    pipeline = moving_shapes_pipeline(transformer, vae)
+    scenes, latents = world_latents(folder, count)
+
+    def save(out: Path) -> None:
+        save_checkpoint(pipeline, out)
+
+    return Course(transformer, scenes, _batches(latents), stage, 0, save)
+
+
 def _batches(latents: Tensor) -> BatchMaker:
     tokenizer = new_tokenizer(vocabulary())
     config = PRESETS["demo"]
@@ -121,14 +143,6 @@ def _batches(latents: Tensor) -> BatchMaker:
         vocab_size=config["caption_vocab_size"],
         text_flow="discrete_uniform",
     )
-
-
-def _start(checkpoint: Path | None) -> UniViGUTransformer:
-    if checkpoint is not None:
-        path = _existing(checkpoint / "transformer")
-        return UniViGUTransformer.from_pretrained(path, dtype=torch.float32)
-    torch.manual_seed(0)
-    return UniViGUTransformer(**PRESETS["demo"])
 
 
 def _existing(path: Path) -> Path:

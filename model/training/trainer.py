@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.training.data import BatchMaker, draw_samples
-from model.training.moving_shapes import Scene
+from model.training.data import BatchMaker, Subject, draw_samples
 from model.training.objective import losses
 from model.training.optimizers import Optimizers, learning_rate
 from model.training.stage import Stage
@@ -28,7 +27,7 @@ from model.transformer import UniViGUTransformer
 
 def train(
     transformer: UniViGUTransformer,
-    scenes: list[Scene],
+    scenes: Sequence[Subject],
     batches: BatchMaker,
     stage: Stage,
     run: TrainingRun,

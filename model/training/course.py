@@ -1,0 +1,149 @@
+"""What a stage is given besides its options: a network, clips, and where the result goes.
+
+The demo world's course is in `run`; this is the one for real clips and a converted checkpoint.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from model.training.clip_cache import ClipCache, ClipShape
+from model.training.clips import NULL_TEXT, Clips, Wanted, code_clips
+from model.training.data import BatchMaker, Subject
+from model.training.stage import Stage
+from model.transformer import UniViGUTransformer
+
+
+@dataclass(frozen=True)
+class Course:
+    """Everything that `train` takes, and how to save what comes out."""
+
+    transformer: UniViGUTransformer
+    subjects: Sequence[Subject]
+    batches: BatchMaker
+    stage: Stage
+    pad_id: int
+    save: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class ClipData:
+    """The `[data]` table of a config, and the `checkpoint` beside it."""
+
+    #: whose parts code the clips, and whose transformer a stage without `start_from` starts from
+    checkpoint: Path
+    #: manifests (.jsonl) and shards (.tar)
+    sources: list[str]
+    num_frames: int
+    height: int
+    width: int
+    split: str = "train"
+    cache: Path = Path("cache")
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> ClipData:
+        """Return the data of a config.
+
+        Raises:
+            ValueError: naming a key that is missing or unknown.
+        """
+        table = {"checkpoint": settings.get("checkpoint")} | settings["data"]
+        allowed = {field.name for field in fields(cls)}
+        for name in table:
+            if name not in allowed:
+                raise ValueError(f"[data] {name}: must be one of {', '.join(sorted(allowed))}")
+        for name in ("checkpoint", "sources", "num_frames", "height", "width"):
+            if table.get(name) is None:
+                raise ValueError(f"[data] {name}: is missing")
+        paths = {name: Path(table[name]) for name in ("checkpoint", "cache") if name in table}
+        return cls(**(table | paths))
+
+
+def clip_course(data: ClipData, stage: Stage, start: Path | None, out: Path) -> Course:
+    """Code the clips, load the network and return the course.
+
+    Raises:
+        ValueError: if no clip can be used; lines left out are in `out/skipped.jsonl`.
+        FileNotFoundError: if there is no checkpoint.
+    """
+    checkpoint = start or data.checkpoint
+    transformer = load_transformer(checkpoint / "transformer")
+    config = transformer.config
+    tokenizer = _caption_tokenizer(data.checkpoint)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    shape = ClipShape(data.num_frames, data.height, data.width)
+    length = config.condition_length
+    clips = code_clips(
+        data.sources,
+        ClipCache(data.cache, data.checkpoint, shape, length, device),
+        Wanted(data.split, stage.target == "caption", tokenizer, config.caption_length),
+        length,
+        out / "skipped.jsonl",
+    )
+    null = None
+    if config.null_condition == "empty_prompt":
+        null = clips.conditions[NULL_TEXT]
+        transformer.empty_prompt_embeds = null[None]
+
+    def save(folder: Path) -> None:
+        save_beside(data.checkpoint, transformer, folder)
+
+    return Course(
+        transformer,
+        clips.words,
+        _batches(clips, transformer, tokenizer, null),
+        replace(stage, question_share=0.0),  # nobody has written answers for these clips
+        tokenizer.pad_token_id,
+        save,
+    )
+
+
+def load_transformer(folder: Path) -> UniViGUTransformer:
+    """Return a saved network in float32, as it is trained.
+
+    Raises:
+        FileNotFoundError: if the folder is not there.
+    """
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: run the earlier stage first")
+    return UniViGUTransformer.from_pretrained(folder, dtype=torch.float32)
+
+
+def save_beside(source: Path, transformer: UniViGUTransformer, folder: Path) -> None:
+    """Write a checkpoint of a trained network in bf16 and the source's other parts as they are."""
+    for part in source.iterdir():
+        if part.is_dir() and part.name != "transformer":
+            shutil.copytree(part, folder / part.name, dirs_exist_ok=True)
+    shutil.copy2(source / "model_index.json", folder)
+    transformer.to(torch.bfloat16).save_pretrained(folder / "transformer")
+
+
+def _caption_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
+    own = checkpoint / "caption_tokenizer"
+    return AutoTokenizer.from_pretrained(own if own.exists() else checkpoint / "tokenizer")
+
+
+def _batches(
+    clips: Clips,
+    transformer: UniViGUTransformer,
+    tokenizer: PreTrainedTokenizerBase,
+    null: torch.Tensor | None,
+) -> BatchMaker:
+    config = transformer.config
+    return BatchMaker(
+        clips.latents,
+        clips.conditions,
+        tokenizer,
+        caption_length=config.caption_length,
+        vocab_size=config.caption_vocab_size,
+        text_flow=config.text_flow,
+        caption_width=config.num_attention_heads * config.attention_head_dim,
+        null=torch.zeros_like(clips.conditions[NULL_TEXT]) if null is None else null,
+    )
