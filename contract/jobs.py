@@ -24,6 +24,7 @@ from contract.records import JobRecord, Status, parse_record
 from contract.requests import JobRequest, JobResult
 
 LIVE_KEY = "univigu:live"
+FIGURES_KEY = "univigu:figures"
 #: how long the id of a deleted job stays taken: an old slot may still hold one of its attempts
 GONE_SECONDS = 86_400
 
@@ -219,5 +220,5 @@ class JobStore:
             pipeline.execute()
 
     def _run(self, script: Any, job_id: str, *args: Any) -> Any:
-        keys = [record_key(job_id), events_key(job_id), LIVE_KEY]
+        keys = [record_key(job_id), events_key(job_id), LIVE_KEY, FIGURES_KEY]
         return script(keys=keys, args=[job_id, MAX_EVENTS, *args])

@@ -1,10 +1,16 @@
 """The Lua scripts behind `contract.jobs`: each checks the record's state and changes it.
 
-KEYS: record, event log, set of live jobs. ARGV: job id, longest event log, then what each script
-names. Each keeps its log entry and its state change in one atomic step.
+KEYS: record, event log, set of live jobs, figures of ended jobs. ARGV: job id, longest event log,
+then what each script names. Each keeps its log entry and its state change in one atomic step, and
+an end is counted in the step that makes it: `contract.figures` reads those counts.
 """
 
-_LOG = """
+#: upper bounds of the histograms, in seconds, as they are written
+BUCKETS = ("0.1", "0.5", "1", "2", "5", "10", "30", "60", "120", "300", "600", "1800", "3600")
+
+_LOG = (
+    f"local buckets = {{{', '.join(map(repr, BUCKETS))}}}"
+    + """
 local function log(type, data)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'type', type, 'data', data)
 end
@@ -12,11 +18,30 @@ local function owned(attempt)
   local now = redis.call('HMGET', KEYS[1], 'attempt', 'status')
   return now[1] == attempt and now[2] == 'in_progress'
 end
-local function finish(status, at)
+local function observe(name, seconds)
+  local bucket = '+Inf'
+  for _, bound in ipairs(buckets) do
+    if seconds <= tonumber(bound) then bucket = bound break end
+  end
+  redis.call('HINCRBY', KEYS[4], name .. '|' .. bucket, 1)
+  redis.call('HINCRBYFLOAT', KEYS[4], name .. '|sum', tostring(seconds))
+end
+local function finish(status, at, result, error)
+  local job = redis.call('HMGET', KEYS[1], 'kind', 'created_at', 'started_at')
+  local kind, started = job[1], tonumber(job[3] or nil)
   redis.call('HSET', KEYS[1], 'status', status, 'completed_at', at)
   redis.call('SREM', KEYS[3], ARGV[1])
+  local code = error ~= '' and cjson.decode(error).code or ''
+  redis.call('HINCRBY', KEYS[4], 'ended|' .. kind .. '|' .. status .. '|' .. code, 1)
+  if started then observe('wait|' .. kind, math.max(0, started - tonumber(job[2]))) end
+  if result == '' then return end
+  if started then observe('run|' .. kind, math.max(0, tonumber(at) - started)) end
+  for stage, seconds in pairs(cjson.decode(result).stage_durations) do
+    observe('stage|' .. kind .. '|' .. stage, seconds)
+  end
 end
 """
+)
 
 #: owner, now -> attempt | 0
 CLAIM = (
@@ -25,7 +50,7 @@ CLAIM = (
 local status = redis.call('HGET', KEYS[1], 'status')
 if status ~= 'queued' and status ~= 'in_progress' then return 0 end
 if redis.call('HEXISTS', KEYS[1], 'cancel_requested_at') == 1 then
-  finish('cancelled', ARGV[4])
+  finish('cancelled', ARGV[4], '', '')
   log('cancelled', '{}')
   return 0
 end
@@ -70,7 +95,7 @@ FINISH = (
 local now = redis.call('HMGET', KEYS[1], 'attempt', 'status')
 if now[1] == ARGV[3] and now[2] == ARGV[4] then return 1 end
 if not owned(ARGV[3]) then return 0 end
-finish(ARGV[4], ARGV[5])
+finish(ARGV[4], ARGV[5], ARGV[6], ARGV[7])
 redis.call('HSET', KEYS[1], 'result', ARGV[6], 'error', ARGV[7])
 local data = ARGV[7]
 if data == '' then data = '{}' end
@@ -86,7 +111,7 @@ ABANDON = (
 local now = redis.call('HMGET', KEYS[1], 'attempt', 'status')
 if (now[1] or '0') ~= ARGV[3] then return 0 end
 if now[2] ~= 'queued' and now[2] ~= 'in_progress' then return 0 end
-finish('failed', ARGV[4])
+finish('failed', ARGV[4], '', ARGV[5])
 redis.call('HSET', KEYS[1], 'error', ARGV[5])
 log('failed', ARGV[5])
 return 1
@@ -100,7 +125,7 @@ CANCEL = (
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then return nil end
 if status == 'queued' then
-  finish('cancelled', ARGV[3])
+  finish('cancelled', ARGV[3], '', '')
   log('cancelled', '{}')
   return 'cancelled'
 end

@@ -14,7 +14,7 @@ from server.auth import require_key
 from server.error_handlers import install_error_handlers
 from server.errors import ErrorBody
 from server.middleware import BodyLimit, RequestBoundary
-from server.routes import captions, chat, health, models, sync, videos
+from server.routes import captions, chat, health, models, queue, sync, videos
 from server.services import Services
 from server.settings import ServerSettings
 
@@ -51,10 +51,18 @@ def create_app(settings: ServerSettings) -> FastAPI:
     install_error_handlers(app)
     # the last one added is the outermost
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
-    app.add_middleware(RequestBoundary)
+    app.add_middleware(RequestBoundary, count=services.metrics.count)
     app.include_router(health.router)
+    app.include_router(queue.metrics_router)
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(require_key)])
-    for router in (models.router, sync.router, videos.router, captions.router, chat.router):
+    for router in (
+        models.router,
+        sync.router,
+        videos.router,
+        captions.router,
+        chat.router,
+        queue.router,
+    ):
         v1.include_router(router)
     app.include_router(v1)
     return app

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Response
 
 from contract.artifacts import job_folder
 from contract.queues import Kind
 from contract.records import JobRecord, Status
 from server.errors import InvalidRequest, NotFound
+from server.outlook import outlooks
 from server.services import Services
 from server.wire import Item, Page, View
 
@@ -57,13 +58,30 @@ def list_page(
     newest_first = paging.order == "desc"
     ids = services.jobs.list_ids(kind, paging.limit + 1, paging.after, newest_first, account)
     records = services.jobs.get_many(ids[: paging.limit])
-    data = [view(record, services.settings.retention_days) for record in records]
+    data = view_all(services, records, view)
     return Page(
         data=data,
         first_id=data[0].id if data else None,
         last_id=data[-1].id if data else None,
         has_more=len(ids) > paging.limit,
     )
+
+
+def view_all(services: Services, records: list[JobRecord], view: View[Item]) -> list[Item]:
+    """Return what a client reads of some jobs now."""
+    days = services.settings.retention_days
+    expected = outlooks(services, records)
+    return [view(record, days, outlook) for record, outlook in zip(records, expected, strict=True)]
+
+
+def show(
+    services: Services, record: JobRecord, view: View[Item], response: Response | None = None
+) -> Item:
+    """Return what a client reads of a job now, and pace its polling."""
+    if response is not None:
+        response.headers.update(poll_headers(record))
+    (item,) = view_all(services, [record], view)
+    return item
 
 
 def delete(services: Services, record: JobRecord, uploads: str | None = None) -> None:

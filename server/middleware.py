@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -20,11 +21,13 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 class RequestBoundary:
     """Names the request, and turns an unexpected exception into a 500 that quotes the name.
 
-    A client's own `X-Request-Id` is kept if it is plain. The traceback goes to the log only.
+    It also counts answers by route and status. A client's own `X-Request-Id` is kept if it is
+    plain. The traceback goes to the log only.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, count: Callable[[str, str, int], None]) -> None:
         self.app = app
+        self.count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -38,6 +41,7 @@ class RequestBoundary:
             if message["type"] == "http.response.start":
                 started = True
                 MutableHeaders(scope=message)["x-request-id"] = request_id
+                self.count(scope["method"], _route(scope), message["status"])
             await send(message)
 
         try:
@@ -77,6 +81,14 @@ class BodyLimit:
             return message
 
         await self.app(scope, receive_counted, send)
+
+
+def _route(scope: Scope) -> str:
+    """Return the path with its parameters unfilled: everybody could make up new ones."""
+    if "route" not in scope:
+        return "none"
+    names = {str(value): f"{{{name}}}" for name, value in scope.get("path_params", {}).items()}
+    return "/".join(names.get(part, part) for part in scope["path"].split("/"))
 
 
 def _request_id(scope: Scope) -> str:

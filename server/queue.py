@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import redis
 from redis.client import Pipeline
 from rq import Queue, Retry
@@ -11,6 +14,23 @@ from contract.jobs import JobStore, gone_key, record_key
 from contract.queues import JOB_FUNCTION, MAX_RETRIES, QUEUES, TICKET_OPTIONS, Kind
 from contract.requests import JobRequest
 from server.errors import Gone, Unavailable
+
+
+class Keys(NamedTuple):
+    """Where rq keeps the jobs of one queue."""
+
+    #: a list, the next job last
+    waiting: str
+    #: a sorted set of leases
+    running: str
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Jobs of one queue."""
+
+    waiting: int
+    running: int
 
 
 class JobQueue:
@@ -28,6 +48,13 @@ class JobQueue:
         self._max_queued = max_queued
         self._queues = {
             kind: Queue(kind, connection=connection, serializer=JSONSerializer) for kind in QUEUES
+        }
+
+    def keys(self) -> dict[Kind, Keys]:
+        """Return the Redis keys to look at; rq's own counting would also clean up."""
+        return {
+            kind: Keys(queue.key, queue.started_job_registry.key)
+            for kind, queue in self._queues.items()
         }
 
     def check_room(self, kind: Kind) -> None:

@@ -15,6 +15,7 @@ from contract.engine_status import read_capabilities
 from contract.jobs import JobStore
 from contract.requests import Capabilities
 from server.errors import Unavailable
+from server.metrics import Metrics
 from server.queue import JobQueue
 from server.settings import ServerSettings
 
@@ -28,6 +29,7 @@ class Services:
     jobs: JobStore
     queue: JobQueue
     artifacts: ArtifactStore
+    metrics: Metrics
 
     @classmethod
     def connect(cls, settings: ServerSettings) -> Services:
@@ -53,6 +55,7 @@ class Services:
             jobs=jobs,
             queue=JobQueue(connection, jobs, settings.max_queued_jobs),
             artifacts=ArtifactStore(settings.artifacts_url),
+            metrics=Metrics(),
         )
 
     def close(self) -> None:

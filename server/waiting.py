@@ -13,7 +13,8 @@ from contract.records import JobRecord
 from server.errors import NotFound
 from server.services import Services
 
-LOOK_SECONDS = 0.2
+#: between two looks at the record, at first and at last
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 1.0
 MAX_POLL_SECONDS = 60
 
 Wait = Annotated[
@@ -33,9 +34,10 @@ async def until_ended(services: Services, record: JobRecord, seconds: float) -> 
     Raises:
         NotFound: if the job is deleted meanwhile.
     """
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
     while not record.status.is_terminal and (left := deadline - time.monotonic()) > 0:
-        await asyncio.sleep(min(LOOK_SECONDS, left))
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.5, _LAST_PAUSE)
         found = await run_in_threadpool(services.jobs.get, record.id)
         if found is None:
             raise NotFound(f"{record.id} was deleted")

@@ -11,6 +11,7 @@ from contract.errors import ErrorInfo
 from contract.records import JobRecord, Status
 from contract.requests import GenerateRequest, Mode, UnderstandRequest
 from server.fields import MODEL_ID
+from server.outlook import ENDED, Outlook
 from server.texts import caption_text
 
 SECONDS_PER_DAY = 86_400
@@ -31,6 +32,10 @@ class Job(BaseModel):
         description="Percent: denoising steps reach 90, decoded frames 99, completed is 100"
     )
     phase: str | None = Field(description="What the worker is doing, e.g. `denoise`")
+    queue_position: int | None = Field(description="1 is the next to start; null if not waiting")
+    eta_seconds: int | None = Field(
+        description="Until the end, if jobs go on taking as long as they did; null if unknown"
+    )
     attempt: int = Field(description="How often a worker has started the job")
     created_at: int = Field(description="Unix seconds, as all times here")
     started_at: int | None
@@ -97,10 +102,10 @@ class Page(BaseModel, Generic[Item]):
     has_more: bool
 
 
-View = Callable[[JobRecord, float], Item]
+View = Callable[[JobRecord, float, Outlook], Item]
 
 
-def video_view(record: JobRecord, retention_days: float) -> Video:
+def video_view(record: JobRecord, retention_days: float, outlook: Outlook = ENDED) -> Video:
     """Return the Video object of a `generate` job."""
     request = record.parsed_request()
     assert isinstance(request, GenerateRequest)
@@ -110,7 +115,7 @@ def video_view(record: JobRecord, retention_days: float) -> Video:
     if text is not None:
         variants += ["caption", "txt", "vtt", "srt"]
     return Video(
-        **_job_fields(record, request, retention_days),
+        **_job_fields(record, request, retention_days, outlook),
         urls=_urls(record, "/v1/videos", "variant", variants),
         prompt=request.prompt,
         size=f"{request.width}x{request.height}",
@@ -126,13 +131,13 @@ def video_view(record: JobRecord, retention_days: float) -> Video:
     )
 
 
-def caption_view(record: JobRecord, retention_days: float) -> Caption:
+def caption_view(record: JobRecord, retention_days: float, outlook: Outlook = ENDED) -> Caption:
     """Return the Caption object of an `understand` job."""
     request = record.parsed_request()
     assert isinstance(request, UnderstandRequest)
     text = caption_text(record)
     return Caption(
-        **_job_fields(record, request, retention_days),
+        **_job_fields(record, request, retention_days, outlook),
         urls=_urls(record, "/v1/captions", "format", text.formats() if text else []),
         text=text.text if text else None,
         instruction=request.instruction,
@@ -141,7 +146,10 @@ def caption_view(record: JobRecord, retention_days: float) -> Caption:
 
 
 def _job_fields(
-    record: JobRecord, request: GenerateRequest | UnderstandRequest, retention_days: float
+    record: JobRecord,
+    request: GenerateRequest | UnderstandRequest,
+    retention_days: float,
+    outlook: Outlook,
 ) -> dict[str, Any]:
     result, ended = record.result, record.completed_at
     return {
@@ -150,6 +158,8 @@ def _job_fields(
         "status": record.status,
         "progress": _percent(record),
         "phase": record.phase or None,
+        "queue_position": outlook.position,
+        "eta_seconds": outlook.eta_seconds,
         "attempt": record.attempt,
         "created_at": int(record.created_at),
         "started_at": _seconds(record.started_at),

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from contract.artifacts import upload_key
@@ -20,7 +21,7 @@ from server.errors import NotFound
 from server.events import LastEventId, follow
 from server.openapi import body_schema
 from server.repeats import InjectedOrigin
-from server.services import InjectedServices, Services
+from server.services import InjectedServices
 from server.starting import start_caption
 from server.texts import caption_text
 from server.waiting import Wait, until_ended
@@ -43,7 +44,7 @@ def create_caption(
     services: InjectedServices, origin: InjectedOrigin, body: InjectedBody, response: Response
 ) -> Caption:
     """Start a caption job for an uploaded `video`, or for the `video_id` of a completed job."""
-    return _show(services, start_caption(services, origin, body), response)
+    return jobs.show(services, start_caption(services, origin, body), caption_view, response)
 
 
 @router.get("")
@@ -59,7 +60,8 @@ async def retrieve_caption(
     services: InjectedServices, record: Found, response: Response, wait: Wait = 0
 ) -> Caption:
     """Return a caption job; also one that failed is answered with 200."""
-    return _show(services, await until_ended(services, record, wait), response)
+    record = await until_ended(services, record, wait)
+    return await run_in_threadpool(jobs.show, services, record, caption_view, response)
 
 
 @router.delete("/{caption_id}")
@@ -73,7 +75,8 @@ def delete_caption(services: InjectedServices, record: Found) -> Deleted:
 def cancel_caption(services: InjectedServices, record: Found, response: Response) -> Caption:
     """Stop a caption job. It is `cancelled` once the worker has let go; an ended job stays."""
     services.jobs.cancel(record.id)
-    return _show(services, jobs.find(services, "", "understand", record.id), response)
+    record = jobs.find(services, "", "understand", record.id)
+    return jobs.show(services, record, caption_view, response)
 
 
 @router.get("/{caption_id}/events", response_class=EventSourceResponse)
@@ -102,8 +105,3 @@ def caption_content(
     if text is None:
         raise NotFound(f"{record.id} has no text", code="variant_not_available")
     return content_response(text.content(format), request)
-
-
-def _show(services: Services, record: JobRecord, response: Response) -> Caption:
-    response.headers.update(jobs.poll_headers(record))
-    return caption_view(record, services.settings.retention_days)

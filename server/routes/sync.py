@@ -51,7 +51,7 @@ async def create_video_sync(
     record = await run_in_threadpool(start_video, services, origin, body)
     record = await until_ended(services, record, wait)
     if not record.status.is_terminal:
-        video = video_view(record, services.settings.retention_days)
+        video = await run_in_threadpool(jobs.show, services, record, video_view)
         headers = jobs.poll_headers(record) | {"location": f"/v1/videos/{record.id}"}
         return JSONResponse(video.model_dump(mode="json"), 202, headers)
     return await run_in_threadpool(_video, services, record, request)

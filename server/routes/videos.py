@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from contract.records import JobRecord
@@ -49,7 +50,7 @@ def create_video(
     services: InjectedServices, origin: InjectedOrigin, body: InjectedBody, response: Response
 ) -> Video:
     """Start a video job; poll it, or follow its events."""
-    return _show(services, start_video(services, origin, body), response)
+    return jobs.show(services, start_video(services, origin, body), video_view, response)
 
 
 @router.put("/{video_id}", openapi_extra=body_schema(VideoCreate))
@@ -63,9 +64,8 @@ def put_video(
     """Start a video job under an id of your own; repeats of the request get the same job."""
     if video_id in _RESERVED:
         raise InvalidRequest(f"video_id {video_id!r} is reserved", param="video_id")
-    return _show(
-        services, start_video(services, replace(origin, chosen_id=video_id), body), response
-    )
+    record = start_video(services, replace(origin, chosen_id=video_id), body)
+    return jobs.show(services, record, video_view, response)
 
 
 @router.get("")
@@ -81,7 +81,8 @@ async def retrieve_video(
     services: InjectedServices, record: Found, response: Response, wait: Wait = 0
 ) -> Video:
     """Return a video job; also one that failed is answered with 200."""
-    return _show(services, await until_ended(services, record, wait), response)
+    record = await until_ended(services, record, wait)
+    return await run_in_threadpool(jobs.show, services, record, video_view, response)
 
 
 @router.delete("/{video_id}")
@@ -95,7 +96,7 @@ def delete_video(services: InjectedServices, record: Found) -> Deleted:
 def cancel_video(services: InjectedServices, record: Found, response: Response) -> Video:
     """Stop a video job. It is `cancelled` once the worker has let go; an ended job stays as is."""
     services.jobs.cancel(record.id)
-    return _show(services, jobs.find(services, "", "generate", record.id), response)
+    return jobs.show(services, jobs.find(services, "", "generate", record.id), video_view, response)
 
 
 @router.get("/{video_id}/events", response_class=EventSourceResponse)
@@ -118,11 +119,6 @@ def video_content(
     """Return the MP4, its thumbnail or its caption; byte ranges work."""
     jobs.check_completed(record)
     return content_response(_content(services, record, variant), request)
-
-
-def _show(services: Services, record: JobRecord, response: Response) -> Video:
-    response.headers.update(jobs.poll_headers(record))
-    return video_view(record, services.settings.retention_days)
 
 
 def _content(services: Services, record: JobRecord, variant: Variant) -> Content:

@@ -69,16 +69,18 @@ def test_long_polls_hold_no_threads(live_url: str, worker: Worker) -> None:
     video_id = httpx2.post(f"{live_url}/v1/videos", json=BODY).json()["id"]
     waiters = [
         threading.Thread(
-            target=httpx2.get, args=(f"{live_url}/v1/videos/{video_id}?wait=30",), daemon=True
+            target=httpx2.get,
+            args=(f"{live_url}/v1/videos/{video_id}?wait=30",),
+            kwargs={"timeout": 60},
         )
-        for _ in range(60)
+        for _ in range(50)
     ]
     for waiter in waiters:
         waiter.start()
-    assert httpx2.get(f"{live_url}/v1/videos", timeout=10).status_code == 200
+    assert httpx2.get(f"{live_url}/v1/videos", timeout=20).status_code == 200
     worker.complete(video_id, video=FRAMES)
     for waiter in waiters:
-        waiter.join(20)
+        waiter.join(40)
         assert not waiter.is_alive()
 
 
