@@ -44,6 +44,14 @@ def record_key(job_id: str) -> str:
     return f"univigu:job:{job_id}"
 
 
+def live_key(account: str = "") -> str:
+    """Return the Redis key of the set of an account's jobs that have not ended.
+
+    That of the empty account holds the jobs of all.
+    """
+    return f"{LIVE_KEY}:{account}" if account else LIVE_KEY
+
+
 def gone_key(job_id: str) -> str:
     """Return the Redis key that exists for `GONE_SECONDS` after a job was deleted."""
     return f"univigu:gone:{job_id}"
@@ -95,7 +103,8 @@ class JobStore:
             "fingerprint": fingerprint,
         }
         pipeline.hset(record_key(job_id), mapping=record)  # type: ignore[arg-type]
-        pipeline.sadd(LIVE_KEY, job_id)
+        for live in {LIVE_KEY, live_key(account)}:
+            pipeline.sadd(live, job_id)
         for index in {index_key(request.kind), index_key(request.kind, account)}:
             pipeline.zadd(index, {job_id: now})
         pipeline.xadd(events_key(job_id), {"type": "queued", "data": "{}"}, maxlen=MAX_EVENTS)
@@ -213,7 +222,8 @@ class JobStore:
         with self._redis.pipeline() as pipeline:
             pipeline.delete(record_key(job_id), events_key(job_id))
             pipeline.set(gone_key(job_id), "", ex=GONE_SECONDS)
-            pipeline.srem(LIVE_KEY, job_id)
+            for live in {LIVE_KEY, live_key(account.decode())}:
+                pipeline.srem(live, job_id)
             for kind in QUEUES:
                 for index in {index_key(kind), index_key(kind, account.decode())}:
                     pipeline.zrem(index, job_id)

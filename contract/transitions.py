@@ -27,10 +27,11 @@ local function observe(name, seconds)
   redis.call('HINCRBYFLOAT', KEYS[4], name .. '|sum', tostring(seconds))
 end
 local function finish(status, at, result, error)
-  local job = redis.call('HMGET', KEYS[1], 'kind', 'created_at', 'started_at')
+  local job = redis.call('HMGET', KEYS[1], 'kind', 'created_at', 'started_at', 'account')
   local kind, started = job[1], tonumber(job[3] or nil)
   redis.call('HSET', KEYS[1], 'status', status, 'completed_at', at)
   redis.call('SREM', KEYS[3], ARGV[1])
+  if job[4] and job[4] ~= '' then redis.call('SREM', KEYS[3] .. ':' .. job[4], ARGV[1]) end
   local code = error ~= '' and cjson.decode(error).code or ''
   redis.call('HINCRBY', KEYS[4], 'ended|' .. kind .. '|' .. status .. '|' .. code, 1)
   if started then observe('wait|' .. kind, math.max(0, started - tonumber(job[2]))) end

@@ -9,6 +9,7 @@ ServerError             status, code, param: rendered as the OpenAI error envelo
   RangeError      416
   Mismatch        422   the same key or id was used for another request
   JobFailed  400 | 409 | 500   the job that the request has waited for
+  TooMany         429   the key has used up its share for now
   Unavailable     503   try again later; carries Retry-After
 """
 
@@ -128,6 +129,13 @@ class RangeError(ServerError):
             param="Range",
             headers={"content-range": f"bytes */{size}"},
         )
+
+
+class TooMany(ServerError):
+    """The key has used up its share; later there is room again."""
+
+    status = 429
+    type = "rate_limit_error"
 
 
 class JobFailed(ServerError):

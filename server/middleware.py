@@ -40,7 +40,9 @@ class RequestBoundary:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers.update(scope.get("state", {}).get("headers", {}))
                 self.count(scope["method"], _route(scope), message["status"])
             await send(message)
 

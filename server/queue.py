@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 from redis.client import Pipeline
 from rq import Queue, Retry
 from rq.serializers import JSONSerializer
 
-from contract.jobs import JobStore, gone_key, record_key
+from contract.jobs import JobStore, gone_key, live_key, record_key
 from contract.queues import JOB_FUNCTION, MAX_RETRIES, QUEUES, TICKET_OPTIONS, Kind
 from contract.requests import JobRequest
-from server.errors import Gone, Unavailable
+from server.errors import Gone, TooMany, Unavailable
 
 
 class Keys(NamedTuple):
@@ -40,10 +40,18 @@ class JobQueue:
         connection: Redis with bytes responses.
         jobs: where records are kept.
         max_queued: tickets that may wait per queue.
+        max_live: jobs that may wait or run per account; None for any number.
     """
 
-    def __init__(self, connection: redis.Redis, jobs: JobStore, max_queued: int) -> None:
+    def __init__(
+        self,
+        connection: redis.Redis,
+        jobs: JobStore,
+        max_queued: int,
+        max_live: int | None = None,
+    ) -> None:
         self._redis = connection
+        self._max_live = max_live
         self._jobs = jobs
         self._max_queued = max_queued
         self._queues = {
@@ -71,29 +79,43 @@ class JobQueue:
                 retry_after=10,
             )
 
-    def submit(self, job_id: str, request: JobRequest, account: str) -> None:
-        """Record a job under an id that nobody else has, and enqueue it, in one transaction."""
-        with self._redis.pipeline() as pipeline:
-            pipeline.multi()
-            self._write(pipeline, job_id, request, account, "")
-            pipeline.execute()
+    def submit(self, job_id: str, request: JobRequest, account: str, fingerprint: str = "") -> None:
+        """Record a job and enqueue it, in one transaction.
 
-    def submit_once(self, job_id: str, request: JobRequest, account: str, fingerprint: str) -> None:
-        """Record and enqueue a job unless there is one of this id, whoever else is trying.
+        With a fingerprint only if there is no job of this id, whoever else is trying.
 
         Raises:
             Gone: if the job was deleted; its id is not used again.
+            TooMany: if the account has as many live jobs as it may.
         """
 
         def write(pipeline: Pipeline) -> None:
-            if pipeline.exists(gone_key(job_id)):
-                raise Gone(f"{job_id} was deleted")
-            is_new = not pipeline.exists(record_key(job_id))
+            is_new = not fingerprint or _is_new(pipeline, job_id)
+            if is_new:
+                self._check_share(pipeline, account)
             pipeline.multi()
             if is_new:
                 self._write(pipeline, job_id, request, account, fingerprint)
 
-        self._redis.transaction(write, record_key(job_id), gone_key(job_id))
+        watched = [record_key(job_id), gone_key(job_id)] if fingerprint else []
+        if self._max_live is not None:
+            watched.append(live_key(account))
+        self._redis.transaction(write, *watched)
+
+    def _check_share(self, pipeline: Pipeline, account: str) -> None:
+        if self._max_live is None:
+            return
+        live: Any = pipeline.scard(live_key(account))
+        if live >= self._max_live:
+            raise TooMany(
+                f"{live} jobs of this key wait or run, the limit is {self._max_live}",
+                code="too_many_jobs",
+                headers={
+                    "retry-after": "5",
+                    "x-ratelimit-limit-jobs": str(self._max_live),
+                    "x-ratelimit-remaining-jobs": "0",
+                },
+            )
 
     def _write(
         self, pipeline: Pipeline, job_id: str, request: JobRequest, account: str, fingerprint: str
@@ -107,3 +129,9 @@ class JobQueue:
             pipeline=pipeline,
             **TICKET_OPTIONS,
         )
+
+
+def _is_new(pipeline: Pipeline, job_id: str) -> bool:
+    if pipeline.exists(gone_key(job_id)):
+        raise Gone(f"{job_id} was deleted")
+    return not pipeline.exists(record_key(job_id))

@@ -19,6 +19,7 @@ from contract.records import JobRecord, new_job_id
 from contract.requests import JobRequest
 from server.auth import Account
 from server.errors import Gone, Mismatch
+from server.limits import LimitedRate
 from server.services import Services
 
 #: an id is forgotten no sooner than this after its job was deleted
@@ -46,6 +47,7 @@ class Origin:
 
 def _origin(
     account: Account,
+    _: LimitedRate,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -103,10 +105,7 @@ def submit(services: Services, reserved: Reserved, request: JobRequest) -> JobRe
         Mismatch: if the id was taken by another request meanwhile.
     """
     origin, job_id = reserved.origin, reserved.job_id
-    if origin.is_repeatable:
-        services.queue.submit_once(job_id, request, origin.account, reserved.fingerprint)
-    else:
-        services.queue.submit(job_id, request, origin.account)
+    services.queue.submit(job_id, request, origin.account, reserved.fingerprint)
     record = services.jobs.get(job_id)
     if record is None:
         raise Gone(f"{job_id} was deleted")

@@ -53,7 +53,9 @@ class Services:
             settings=settings,
             redis=connection,
             jobs=jobs,
-            queue=JobQueue(connection, jobs, settings.max_queued_jobs),
+            queue=JobQueue(
+                connection, jobs, settings.max_queued_jobs, settings.max_live_jobs_per_key
+            ),
             artifacts=ArtifactStore(settings.artifacts_url),
             metrics=Metrics(),
         )

@@ -34,6 +34,14 @@ class ServerSettings(SharedSettings):
     max_queued_jobs: int = Field(
         default=1000, gt=0, description="Jobs that may wait per queue before 503 `queue_full`."
     )
+    max_creates_per_minute: int | None = Field(
+        default=None, gt=0, description="Create requests per key before 429. Unset: no limit."
+    )
+    max_live_jobs_per_key: int | None = Field(
+        default=None,
+        gt=0,
+        description="Jobs of one key that may wait or run before 429. Unset: no limit.",
+    )
     graceful_shutdown_seconds: int = Field(
         default=3, ge=0, description="Time that open responses get to end at shutdown."
     )

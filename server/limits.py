@@ -1,0 +1,64 @@
+"""How many jobs a key may ask for in a minute: a bucket per account, kept in Redis.
+
+It fills evenly, so a client may come in bursts, but not faster than the limit for long.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import redis
+from fastapi import Depends, Request
+
+from server.auth import Account
+from server.errors import TooMany
+from server.services import InjectedServices
+
+#: limit per minute -> whether one was taken, what is left, seconds until full, until the next
+_TAKE = """
+local limit, time = tonumber(ARGV[1]), redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local bucket = redis.call('HMGET', KEYS[1], 'left', 'at')
+local left = tonumber(bucket[1] or limit)
+left = math.min(limit, left + math.max(0, now - tonumber(bucket[2] or now)) * limit / 60)
+local taken = left >= 1
+if taken then left = left - 1 end
+redis.call('HSET', KEYS[1], 'left', tostring(left), 'at', string.format('%.6f', now))
+redis.call('EXPIRE', KEYS[1], 60)
+local full, next = (limit - left) * 60 / limit, (1 - left) * 60 / limit
+return {taken and 1 or 0, math.floor(left), math.ceil(full), math.ceil(next)}
+"""
+
+
+def _limit_rate(request: Request, services: InjectedServices, account: Account) -> None:
+    """Count a create request of the account, and say in headers what is left.
+
+    Raises:
+        TooMany: if nothing is left.
+    """
+    limit = services.settings.max_creates_per_minute
+    if limit is None:
+        return
+    taken, left, full, following = _take(services.redis, account, limit)
+    headers = {
+        "x-ratelimit-limit-requests": str(limit),
+        "x-ratelimit-remaining-requests": str(left),
+        "x-ratelimit-reset-requests": f"{full}s",
+    }
+    # for the middleware, since a handler may answer with a response of its own
+    request.state.headers = headers
+    if not taken:
+        raise TooMany(
+            f"more than {limit} create requests in a minute",
+            code="rate_limit_exceeded",
+            headers={"retry-after": str(following)},
+        )
+
+
+LimitedRate = Annotated[None, Depends(_limit_rate)]
+
+
+def _take(connection: redis.Redis, account: str, limit: int) -> tuple[int, int, int, int]:
+    answer: Any = connection.register_script(_TAKE)(keys=[f"univigu:rate:{account}"], args=[limit])
+    taken, left, full, following = answer
+    return taken, left, full, following
