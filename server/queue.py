@@ -65,12 +65,14 @@ class JobQueue:
             for kind, queue in self._queues.items()
         }
 
-    def check_room(self, kind: Kind) -> None:
-        """Refuse work while too much is waiting.
+    def check_room(self, kind: Kind, account: str) -> None:
+        """Refuse work while too much is waiting, before anything is stored for it.
 
         Raises:
             Unavailable: if the queue is full.
+            TooMany: if the account has as many live jobs as it may.
         """
+        self._check_share(self._redis, account)
         waiting = self._queues[kind].count
         if waiting >= self._max_queued:
             raise Unavailable(
@@ -102,10 +104,10 @@ class JobQueue:
             watched.append(live_key(account))
         self._redis.transaction(write, *watched)
 
-    def _check_share(self, pipeline: Pipeline, account: str) -> None:
+    def _check_share(self, connection: redis.Redis, account: str) -> None:
         if self._max_live is None:
             return
-        live: Any = pipeline.scard(live_key(account))
+        live: Any = connection.scard(live_key(account))
         if live >= self._max_live:
             raise TooMany(
                 f"{live} jobs of this key wait or run, the limit is {self._max_live}",

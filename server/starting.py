@@ -24,7 +24,7 @@ def start_video(services: Services, origin: Origin, body: Body) -> JobRecord:
     reserved = reserve(services, origin, "generate", fields)
     if reserved.known:
         return reserved.known
-    services.queue.check_room("generate")
+    services.queue.check_room("generate", origin.account)
     return submit(services, reserved, request)
 
 
@@ -42,7 +42,7 @@ def start_caption(services: Services, origin: Origin, body: Body) -> JobRecord:
     reserved = reserve(services, origin, "understand", fields, upload)
     if reserved.known:
         return reserved.known
-    services.queue.check_room("understand")
+    services.queue.check_room("understand", origin.account)
     if upload is not None:
         request = request.model_copy(update={"source": upload_key(reserved.job_id)})
         services.artifacts.put(request.source, upload.file, "application/octet-stream")

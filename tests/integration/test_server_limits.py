@@ -92,6 +92,15 @@ class TestJobs:
         create_video(client)
         assert client.post("/v1/videos", json=BODY).status_code == 429
 
+    def test_a_refused_upload_is_not_stored(
+        self, clients: list[TestClient], worker: Worker
+    ) -> None:
+        for _ in range(2):
+            create_video(clients[0])
+        refused = clients[0].post("/v1/captions", files={"video": ("clip.mp4", b"frames")})
+        assert refused.status_code == 429
+        assert worker.artifacts.list("uploads/") == []
+
     def test_many_at_once_do_not_pass_the_limit(self, clients: list[TestClient]) -> None:
         def create(_: int) -> int:
             return clients[0].post("/v1/videos", json=BODY).status_code
