@@ -74,9 +74,7 @@ class Worker:
         for name, data in files.items():
             self.artifacts.put(keys[name], data, "application/octet-stream")
         request = self.jobs.get(job_id).parsed_request()
-        result = JobResult(
-            text=text, artifacts=keys, seed=request.seed, input_seconds=seconds
-        )
+        result = JobResult(text=text, artifacts=keys, seed=request.seed, input_seconds=seconds)
         assert self.jobs.finish(job_id, attempt, Status.COMPLETED, result=result)
 
 

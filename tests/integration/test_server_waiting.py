@@ -66,22 +66,17 @@ def test_a_wait_beyond_the_cap_is_refused(api: TestClient, worker: Worker, wait:
 
 
 def test_long_polls_hold_no_threads(live_url: str, worker: Worker) -> None:
-    video_id = httpx2.post(f"{live_url}/v1/videos", json=BODY).json()["id"]
-    waiters = [
-        threading.Thread(
-            target=httpx2.get,
-            args=(f"{live_url}/v1/videos/{video_id}?wait=30",),
-            kwargs={"timeout": 60},
-        )
-        for _ in range(50)
-    ]
-    for waiter in waiters:
-        waiter.start()
-    assert httpx2.get(f"{live_url}/v1/videos", timeout=20).status_code == 200
-    worker.complete(video_id, video=FRAMES)
-    for waiter in waiters:
-        waiter.join(40)
-        assert not waiter.is_alive()
+    with httpx2.Client(base_url=live_url, timeout=60) as client:
+        video_id = client.post("/v1/videos", json=BODY).json()["id"]
+        path = f"/v1/videos/{video_id}?wait=30"
+        waiters = [threading.Thread(target=client.get, args=(path,)) for _ in range(45)]
+        for waiter in waiters:
+            waiter.start()
+        assert client.get("/v1/videos", timeout=20).status_code == 200
+        worker.complete(video_id, video=FRAMES)
+        for waiter in waiters:
+            waiter.join(40)
+            assert not waiter.is_alive()
 
 
 def test_sync_answers_with_the_video_and_its_facts(api: TestClient, worker: Worker) -> None:
