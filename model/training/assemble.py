@@ -20,8 +20,8 @@ MOVING_SHAPES_SERVING: dict[str, Any] = {
     "fps": FPS,
     "num_inference_steps": 24,
     "max_num_inference_steps": 100,
-    "understand_steps": 12,
-    "guidance_scale": 3.0,
+    "understand_steps": 1,
+    "guidance_scale": 2.5,
     "text_shift": 1.0,
 }
 
