@@ -127,4 +127,4 @@ def test_video_io_imports_nothing_heavy_or_foreign() -> None:
         check=True,
         env=isolated.child_environment(),
     )
-    assert set(done.stdout.split()).isdisjoint({"torch", "redis", "rq", "fastapi", "contract"})
+    assert set(done.stdout.split()).isdisjoint({"torch", "redis", "rq", "fastapi", "pydantic"})
