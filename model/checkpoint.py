@@ -1,13 +1,10 @@
-"""Checkpoint folders: where the shipped one is, and a short name for what is in one."""
+"""A short name for what is in a checkpoint folder."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
-
-#: the checkpoint that ships with the repository
-DEMO_CHECKPOINT = Path(__file__).parent / "checkpoints" / "moving-shapes"
 
 #: bytes read from each end of a file; enough to tell weights apart without reading gigabytes
 _SAMPLE_BYTES = 1 << 16
