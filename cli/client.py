@@ -6,7 +6,6 @@ made: no connection came about, or the server said that it takes none yet.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from cli.answers import ApiError, Job, Kind, checked, find_error, read_job
+from server.settings import is_loopback
 
 OnProgress = Callable[[int], None]
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Client:
             headers={"authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=_TIMEOUT,
             # a proxy of the environment does not lead to this machine
-            trust_env=not _is_loopback(parts.hostname),
+            trust_env=not is_loopback(parts.hostname),
         )
 
     def __enter__(self) -> Self:
@@ -186,12 +186,3 @@ def _as_api_error(error: Exception, url: str) -> ApiError:
     if isinstance(error, ApiError):
         return error
     return ApiError(0, f"no answer from {url}: {error or type(error).__name__}")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -258,12 +258,18 @@ class UniViGUPipeline(DiffusionPipeline):
             raise text.PromptTooLong("prompt", len(ids), limit)
         return torch.tensor([ids], device=self.device)
 
+    def _no_condition(self) -> Tensor:
+        """Return an empty (1, c, text_dim) condition, without running the text encoder."""
+        weight = self.transformer.proj_out.weight
+        width = self.transformer.config.text_dim
+        shape = (1, self.max_prompt_tokens, width)
+        return torch.zeros(shape, dtype=weight.dtype, device=self.device)
+
     def _understanding(self, frames: Tensor, instruction: str | None) -> Denoise:
         pixels = latents.from_uint8(frames.to(self.device))
         clean = latents.encode_pixels(self.vae, pixels)
         if instruction is None:
-            like = self.encode_condition("")
-            condition = self.transformer.null_embeds(like)
+            condition = self.transformer.null_embeds(self._no_condition())
         else:
             condition = self.encode_condition(instruction, "instruction")
         if self.transformer.config.understanding_attention == "isolated":

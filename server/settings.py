@@ -55,7 +55,7 @@ class ServerSettings(SharedSettings):
 
     @model_validator(mode="after")
     def _need_keys_outside(self) -> Self:
-        if not self.api_keys and not _is_loopback(self.host):
+        if not self.api_keys and not is_loopback(self.host):
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, which needs at least one "
                 "key: set UNIVIGU_API_KEYS, or listen on 127.0.0.1"
@@ -63,7 +63,8 @@ class ServerSettings(SharedSettings):
         return self
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address can be reached from this machine alone."""
     if host == "localhost":
         return True
     try:
