@@ -32,7 +32,7 @@ class Maker:
     @torch.inference_mode()
     def step(self, *, joint: bool) -> Tensor:
         """Return the latents after one step of the sampler, guidance apart."""
-        denoise = guided(self._transformer, self._condition, guidance_scale=1, noise_ids=None)
+        denoise = guided(self._transformer, self._condition, guidance_scale=1, noise_caption=None)
         (step,) = sample_steps(
             JointState(self._noise, self._draft if joint else None),
             denoise,

@@ -26,7 +26,7 @@ def guided(
     condition: Tensor,
     *,
     guidance_scale: float,
-    noise_ids: Tensor | None,
+    noise_caption: Tensor | None,
 ) -> Denoise:
     """Return the network with classifier-free guidance on the video.
 
@@ -34,7 +34,7 @@ def guided(
         transformer: the network.
         condition: (B, c, text_dim) states of the prompt.
         guidance_scale: w in v_u + w (v_c - v_u); 1 runs the conditional branch alone.
-        noise_ids: (B, L) ids, or (B, L, d) embeddings, at full noise: the caption stream of the
+        noise_caption: (B, L) ids, or (B, L, d) embeddings, at full noise: the caption stream of the
             unconditional branch, which would not be unconditional if it still read the prompt or
             the draft there. None where the mode has no caption stream.
     """
@@ -60,7 +60,7 @@ def guided(
         velocity, logits = run(state, condition, state.caption, state.text_sigma)
         if guidance_scale == 1:
             return velocity, logits
-        unconditional, _ = run(state, null, noise_ids, 1.0)
+        unconditional, _ = run(state, null, noise_caption, 1.0)
         return unconditional + guidance_scale * (velocity - unconditional), logits
 
     return denoise

@@ -147,7 +147,7 @@ class UniViGUPipeline(DiffusionPipeline):
             self.transformer,
             condition,
             guidance_scale=guidance_scale,
-            noise_ids=noise_caption,
+            noise_caption=noise_caption,
         )
         yield from sample_steps(
             JointState(noise, caption),

@@ -33,8 +33,8 @@ def condition(seed):
 
 
 def guidance(transformer, scale, seed=1):
-    noise_ids = torch.randint(66, (1, 10), generator=seeded(7))
-    return guided(transformer, condition(seed), guidance_scale=scale, noise_ids=noise_ids)
+    noise_caption = torch.randint(66, (1, 10), generator=seeded(7))
+    return guided(transformer, condition(seed), guidance_scale=scale, noise_caption=noise_caption)
 
 
 def calls(module):
@@ -82,7 +82,7 @@ def test_without_captions_both_branches_have_none(state):
     transformer = tiny_transformer()
     seen = calls(transformer)
     video = JointState(state.latents, None, 0.9)
-    guided(transformer, condition(1), guidance_scale=3, noise_ids=None)(video)
+    guided(transformer, condition(1), guidance_scale=3, noise_caption=None)(video)
     assert [args[3:] for args in seen] == [(None, None)] * 2
 
 
