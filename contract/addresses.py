@@ -1,0 +1,51 @@
+"""Which addresses a URL of a client may lead to: public ones, unless private ones are allowed.
+
+A caller connects to the returned addresses themselves and resolves the name no second time, so
+that a name which answers differently the next time leads nowhere else.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+#: reaches hosts of the IPv4 network behind it, which have to be judged instead
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+
+
+def check_public(host: str, port: int, allow_private: bool = False) -> list[str]:
+    """Resolve a host and refuse it if any of its addresses is not public.
+
+    Args:
+        host: name or address; IPv6 with or without brackets.
+        port: TCP port, 1 to 65535.
+        allow_private: whether loopback, link-local and private addresses are fine too.
+
+    Returns:
+        Its addresses, in the order to try them; never empty.
+
+    Raises:
+        ValueError: if the host does not resolve, or one of its addresses is not allowed.
+    """
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"host {host!r} does not resolve") from error
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for address in addresses:
+        if not allow_private and not is_public(address):
+            raise ValueError(f"host {host!r} leads to {address}, which is not a public address")
+    return addresses
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address belongs to a host on the public internet."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        carried = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
+        if ip in _TRANSLATED:
+            carried = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if carried:
+            return is_public(str(carried))
+    # a multicast address may count as global
+    return ip.is_global and not ip.is_multicast
