@@ -30,6 +30,11 @@ def job_prefix(job_id: str, attempt: int) -> str:
     return f"{job_folder(job_id)}{attempt}/"
 
 
+def preview_key(job_id: str, attempt: int, step: int) -> str:
+    """Return where an attempt keeps the preview picture of a step."""
+    return f"{job_prefix(job_id, attempt)}preview-{step}.jpg"
+
+
 def upload_key(upload_id: str) -> str:
     """Return where an uploaded input is kept."""
     return f"uploads/{upload_id}/source"

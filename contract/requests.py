@@ -35,6 +35,8 @@ class GenerateRequest(_Stored):
     fps: int = Field(gt=0)
     num_inference_steps: int = Field(gt=0)
     guidance_scale: float = Field(ge=0)
+    #: every so many steps the job's log gets a picture and the caption as it stands; None: never
+    preview_interval: int | None = Field(default=None, gt=0)
 
 
 class UnderstandRequest(_Stored):

@@ -204,6 +204,16 @@ class UniViGUPipeline(DiffusionPipeline):
         for chunk in latents.decode_chunks(self.vae, video):
             yield latents.to_uint8(chunk)[0].cpu().numpy()
 
+    @torch.inference_mode()
+    def decode_first_frame(self, video: Tensor) -> Frames:
+        """Return the first frame of latents (1, C, F, h, w), uint8 (H, W, 3).
+
+        The decoder is causal: this is the frame that `decode_latents` yields first, at the price
+        of one.
+        """
+        frame: Frames = next(iter(self.decode_latents(video[:, :, :1])))[0]
+        return frame
+
     def decode_caption(self, token_ids: Tensor) -> str:
         """Return the text of caption ids (1, L) or (L,)."""
         return text.decode_caption(self._caption_tokenizer, token_ids.reshape(-1))

@@ -16,10 +16,12 @@ from contract.requests import Capabilities, GenerateRequest
 from worker.engine.pulse import Pulse
 from worker.engine.serve import serve
 from worker.process import enter_child
-from worker.protocol import FRAMES_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done, Failed, Progress
+from worker.protocol import FRAMES_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done, Failed, Preview, Progress
 from worker.run_folder import RunFolder
+from worker.video_io import thumbnail_jpeg
 
 STEP_SECONDS = 0.05
+_PICTURE = thumbnail_jpeg(np.full((32, 48, 3), 127, np.uint8))
 CAPABILITIES = Capabilities(
     checkpoint="stand-in@0",
     sizes=[(32, 48)],
@@ -50,12 +52,21 @@ class StandIn:
             if act == "defect":
                 raise RuntimeError("not for the client's eyes")
             yield Progress(phase="denoise", step=step, of=request.num_inference_steps)
+            if getattr(request, "preview_interval", None) and step % request.preview_interval == 0:
+                yield _preview(request, step, start.workdir)
         yield Done(text=_make(request, start.workdir), seed=request.seed, stage_durations={})
 
     def explain(self, error):
         if isinstance(error, ValueError):
             return Failed(code="invalid_request", message=str(error))
         return Failed(code="internal_error", message="a defect of the server")
+
+
+def _preview(request, step, workdir):
+    name = f"preview-{step}.jpg"
+    (workdir / name).write_bytes(_PICTURE)
+    caption = " ".join(request.prompt.split()[:step])
+    return Preview(step=step, of=request.num_inference_steps, caption=caption, frame=name)
 
 
 def _make(request, workdir):

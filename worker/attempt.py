@@ -6,12 +6,15 @@ ends is recorded by the slot.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from contract.artifacts import ArtifactStore
+from obstore.exceptions import BaseError
+
+from contract.artifacts import ArtifactStore, preview_key
 from contract.errors import ErrorInfo
 from contract.jobs import JobStore
 from contract.jobs import Progress as Answer
@@ -21,10 +24,12 @@ from worker.delivery import deliver, find_delivered
 from worker.engine_link import EngineLink
 from worker.failures import Cancelled, JobFailed, NotMine
 from worker.intake import fetch_clip
-from worker.protocol import Done, Failed, Start
+from worker.protocol import Done, Failed, Preview, Progress, Start
 from worker.run_folder import RunFolder
 from worker.settings import WorkerSettings
 from worker.waiting import Watch
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,22 @@ class Attempt:
                     return reply
                 if isinstance(reply, Failed):
                     raise JobFailed(ErrorInfo(**reply.model_dump(exclude={"type"})))
-                answer = around.jobs.progress(
-                    record.id, record.attempt, reply.phase, reply.step, reply.of
-                )
-                check_ownership(answer)
+                self._report(reply)
+
+    def _report(self, reply: Progress | Preview) -> None:
+        data = reply.model_dump(exclude={"type"})
+        if isinstance(reply, Preview):
+            data["frame"] = self._watch.call(partial(self._store_preview, reply))
+        jobs, record = self._around.jobs, self._record
+        check_ownership(jobs.report(record.id, record.attempt, reply.type, data))
+
+    def _store_preview(self, preview: Preview) -> str | None:
+        """Return the key of the stored picture; None if it was not taken: the job goes on."""
+        record = self._record
+        key = preview_key(record.id, record.attempt, preview.step)
+        try:
+            self._around.artifacts.put(key, self._workdir / preview.frame, "image/jpeg")
+        except (BaseError, OSError) as error:
+            log.warning("job %s: no preview of step %d: %s", record.id, preview.step, error)
+            return None
+        return key

@@ -50,6 +50,17 @@ class Progress(_Message):
     of: int
 
 
+class Preview(_Message):
+    """Engine to slot: how far the streams are at a step."""
+
+    type: Literal["preview"] = "preview"
+    step: int
+    of: int
+    caption: str | None
+    #: name of a picture in the workdir
+    frame: str
+
+
 class Done(_Message):
     """Engine to slot: finished; the files are in the workdir."""
 
@@ -74,7 +85,7 @@ class Failed(_Message):
 
 
 Final = Done | Failed
-Reply = Progress | Done | Failed
+Reply = Progress | Preview | Done | Failed
 _REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])
 
 

@@ -7,6 +7,7 @@ import pytest
 from worker_house import House
 
 from contract.engine_status import read_capabilities
+from contract.events import read_events
 from contract.records import Status
 from worker.video_io import probe
 
@@ -104,6 +105,25 @@ def test_thumbnail_is_a_picture_of_the_same_size(house, can, generated, tmp_path
     with av.open(path) as container:
         (frame,) = container.decode(video=0)
     assert (frame.height, frame.width) == can.sizes[0]
+
+
+def test_preview_of_the_last_step_is_the_finished_first_frame(house, make):
+    record = house.completed(make(preview_interval=STEPS))
+    (event,) = (e for e in read_events(house.redis, record.id) if e.type == "preview")
+    assert house.artifacts.get(event.data["frame"]) == content(house, record, "thumbnail")
+    assert event.data["caption"] == record.result.text
+
+
+def test_previews_leave_the_video_as_it_is(house, make, generated):
+    record = house.completed(make(preview_interval=1))
+    assert content(house, record, "video") == content(house, generated, "video")
+    assert record.result.text == generated.result.text
+
+
+def test_mode_without_a_caption_stream_has_pictures_alone(house, make):
+    record = house.completed(make(mode="video_only", preview_interval=2))
+    (event,) = (e for e in read_events(house.redis, record.id) if e.type == "preview")
+    assert event.data["caption"] is None
 
 
 def test_finished_video_can_be_captioned(house, generated):

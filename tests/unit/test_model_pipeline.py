@@ -73,6 +73,12 @@ def test_generated_frames_are_the_decoded_last_latents(pipeline):
     assert np.array_equal(frames, pipeline.generate(PROMPT, seed=0).frames)
 
 
+def test_the_first_frame_alone_is_that_of_the_whole_clip(pipeline):
+    *_, last = generate(pipeline, num_frames=9)
+    whole = next(iter(pipeline.decode_latents(last.latents)))
+    assert np.array_equal(pipeline.decode_first_frame(last.latents), whole[0])
+
+
 def test_the_prompt_decides_the_video(pipeline):
     one, two = generate(pipeline), generate(pipeline, "a blue square growing")
     assert (one[-1].latents - two[-1].latents).abs().max() > 1e-3

@@ -18,7 +18,7 @@ from contract.requests import GenerateRequest, UnderstandRequest
 from model import Step, UniViGUPipeline
 from worker.engine.device import peak_memory_mb
 from worker.engine.running import Steps
-from worker.protocol import FRAMES_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done, Progress
+from worker.protocol import FRAMES_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done, Preview, Progress
 from worker.video_io import Mp4Encoder, thumbnail_jpeg
 
 T = TypeVar("T")
@@ -47,7 +47,12 @@ def run_generate(
         guidance_scale=request.guidance_scale,
         seed=request.seed,
     )
-    last = yield from _denoise(steps, seconds)
+    last = None
+    for last in _timed(steps, seconds, "denoise"):
+        yield Progress(phase="denoise", step=last.index, of=last.total)
+        if request.preview_interval and last.index % request.preview_interval == 0:
+            yield _preview(pipeline, request, last, workdir)
+    assert last is not None
     assert last.latents is not None
     text = _caption(pipeline, last) if request.mode == "joint" else None
     metadata = {
@@ -80,6 +85,17 @@ def run_understand(pipeline: UniViGUPipeline, request: UnderstandRequest, workdi
     )
     last = yield from _denoise(steps, seconds)
     yield _done(_caption(pipeline, last), request.seed, seconds)
+
+
+def _preview(
+    pipeline: UniViGUPipeline, request: GenerateRequest, step: Step, workdir: Path
+) -> Preview:
+    assert step.clean_latents is not None
+    name = f"preview-{step.index}.jpg"
+    picture = thumbnail_jpeg(pipeline.decode_first_frame(step.clean_latents))
+    (workdir / name).write_bytes(picture)
+    caption = _caption(pipeline, step) if request.mode == "joint" else None
+    return Preview(step=step.index, of=step.total, caption=caption, frame=name)
 
 
 def _denoise(steps: Iterator[Step], seconds: _Seconds) -> Generator[Progress, None, Step]:

@@ -8,12 +8,12 @@ from collections.abc import Generator
 from contextlib import suppress
 
 from contract.queues import Kind
-from worker.protocol import Done, Failed, Progress, Start
+from worker.protocol import Done, Failed, Preview, Progress, Start
 
 log = logging.getLogger(__name__)
 
 #: the steps of a job: progress after each one, `Done` as the last
-Steps = Generator[Progress | Done, None, None]
+Steps = Generator[Progress | Preview | Done, None, None]
 
 
 class RunningJob:
@@ -37,10 +37,10 @@ class RunningJob:
         """The kind of work."""
         return self.start.request.kind
 
-    def report(self, progress: Progress) -> None:
+    def report(self, message: Progress | Preview) -> None:
         """Tell the slot, unless it is too busy to listen: the next step tells more."""
         with suppress(OSError):
-            self.connection.send(progress.encode())
+            self.connection.send(message.encode())
 
     def deliver_final(self) -> bool:
         """Offer the last message; False if the slot cannot take it yet."""
