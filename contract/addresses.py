@@ -11,6 +11,8 @@ import socket
 
 #: reaches hosts of the IPv4 network behind it, which have to be judged instead
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+#: count as global, though none belongs to a public host: IPv4-compatible, locally translated
+_NEVER = (ipaddress.ip_network("::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 
 def check_public(host: str, port: int, allow_private: bool = False) -> list[str]:
@@ -42,6 +44,8 @@ def is_public(address: str) -> bool:
     """Return whether an IP address belongs to a host on the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
+        if ip.is_site_local or any(ip in network for network in _NEVER):
+            return False
         carried = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
         if ip in _TRANSLATED:
             carried = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)

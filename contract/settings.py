@@ -33,6 +33,11 @@ class SharedSettings(BaseSettings):
     retention_days: float = Field(
         default=7.0, gt=0, description="Days until a finished job and its artifacts are deleted."
     )
+    allow_private_urls: bool = Field(
+        default=False,
+        description="Whether URLs that clients give (videos, webhooks) may be plain `http` and lead "
+        "to loopback, link-local and private addresses.",
+    )
     log_level: str = Field(default="INFO", description="Python logging level name.")
 
     @property
