@@ -40,6 +40,26 @@ def upload_key(upload_id: str) -> str:
     return f"uploads/{upload_id}/source"
 
 
+def file_folder(file_id: str) -> str:
+    """Return the folder of a file that a client keeps here, with the trailing slash."""
+    return f"files/{file_id}/"
+
+
+def file_key(file_id: str) -> str:
+    """Return where the bytes of such a file are."""
+    return f"{file_folder(file_id)}content"
+
+
+def parts_folder(upload_id: str) -> str:
+    """Return the folder of the parts of an upload that is not complete, with the trailing slash."""
+    return f"parts/{upload_id}/"
+
+
+def batch_folder(batch_id: str) -> str:
+    """Return the folder of a batch that has not ended, with the trailing slash."""
+    return f"batches/{batch_id}/"
+
+
 class ArtifactStore:
     """Named files under one URL.
 
@@ -56,8 +76,13 @@ class ArtifactStore:
         #: a local store keeps no content type; the server knows it from the variant
         self._keeps_attributes = not isinstance(self._store, LocalStore)
 
-    def put(self, key: str, data: bytes | Path | IO[bytes], content_type: str) -> None:
-        """Write a whole file, atomically: readers see all of it or nothing."""
+    def put(
+        self, key: str, data: bytes | Path | IO[bytes] | Iterator[bytes], content_type: str
+    ) -> None:
+        """Write a whole file, atomically: readers see all of it or nothing.
+
+        An iterator is written as it yields; whatever it raises is raised here, and nothing written.
+        """
         options: dict[str, Any] = {}
         if self._keeps_attributes:
             options["attributes"] = {"Content-Type": content_type}
@@ -95,6 +120,14 @@ class ArtifactStore:
         for offset in range(start, end, chunk):
             stop = min(offset + chunk, end)
             yield bytes(obstore.get_range(self._store, key, start=offset, end=stop))
+
+    def copy(self, source: str, key: str) -> None:
+        """Copy a file within the store.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        obstore.copy(self._store, source, key)
 
     def list(self, prefix: str) -> list[str]:
         """Return every key below a folder, sorted."""

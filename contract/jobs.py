@@ -19,6 +19,7 @@ from redis.client import Pipeline
 from contract import transitions
 from contract.errors import ErrorInfo
 from contract.events import MAX_EVENTS, events_key
+from contract.indexes import list_ids
 from contract.queues import QUEUES, Kind
 from contract.records import JobRecord, Status, parse_record
 from contract.requests import JobRequest, JobResult
@@ -128,17 +129,7 @@ class JobStore:
 
         With an account, only its own jobs; else those of all.
         """
-        if limit == 0:
-            return []  # Redis would read an end of -1 as the last job
-        key = index_key(kind, account)
-        start = 0
-        if after is not None:
-            rank: Any = (self._redis.zrevrank if newest_first else self._redis.zrank)(key, after)
-            if rank is None:
-                return []
-            start = rank + 1
-        ids: Any = self._redis.zrange(key, start, start + limit - 1, desc=newest_first)
-        return [job_id.decode() for job_id in ids]
+        return list_ids(self._redis, index_key(kind, account), limit, after, newest_first)
 
     def live_ids(self) -> set[str]:
         """Return the ids of all jobs that have not ended."""
