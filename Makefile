@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/installed-run
 INSTALLED_DEV := $(VENV)/installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: run serve test check coverage bench train eval chaos clean help redis-server
+.PHONY: run serve test check coverage bench train eval chaos clean help redis-server chromium
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -22,7 +22,7 @@ run: $(INSTALLED) ## text to video with caption, then that video back to a capti
 serve: $(INSTALLED) ## the whole service on this machine, until Ctrl-C
 	$(BIN)/univigu serve
 
-test: $(INSTALLED_DEV) redis-server ## the tests, against real servers and the shipped checkpoint
+test: $(INSTALLED_DEV) redis-server chromium ## the tests, against real servers and the shipped checkpoint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(INSTALLED_DEV) ## lint, format, types, import rules
@@ -31,7 +31,7 @@ check: $(INSTALLED_DEV) ## lint, format, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-coverage: $(INSTALLED_DEV) redis-server ## the tests again, with the lines they leave out
+coverage: $(INSTALLED_DEV) redis-server chromium ## the tests again, with the lines they leave out
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov
 
 bench: $(INSTALLED_DEV) ## every ratio of benchmarks/, as a table and as JSON
@@ -58,6 +58,12 @@ redis-server:
 	|| DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 timeout 120 \
 	   apt-get install -y -qq --no-install-recommends redis-server </dev/null >/dev/null 2>&1 \
 	|| echo "no second Redis here; its tests run on the embedded one alone"
+
+chromium:
+	@command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null \
+	|| DEBIAN_FRONTEND=noninteractive timeout 300 \
+	   apt-get install -y -qq --no-install-recommends chromium </dev/null >/dev/null 2>&1 \
+	|| echo "no Chromium here; the tests of the demo page are skipped"
 
 $(VENV)/made:
 	@set -e; for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python; do \
