@@ -16,7 +16,11 @@ from model.training.stage import CAPABILITY_REFINEMENT
 from model.training.trainer import train
 from model.training.training_run import TrainingRun
 
-LENGTHS = {"caption_length": 20, "condition_length": 24}
+CONFIG = {
+    "caption_length": 20,
+    "condition_length": 24,
+    "understanding_attention": "isolated",
+}
 RUN = TrainingRun(
     out_dir=Path(),
     num_steps=6,
@@ -33,23 +37,21 @@ def tiny_scenes(count=12):
     return [sample_scene(rng) for _ in range(count)]
 
 
-def tiny_batches(count=12, text_flow="discrete_uniform"):
-    """Return a batch maker over random latents (count, 4, 2, 4, 4)."""
+def tiny_batches(count=12, **config):
+    """Return a batch maker over random latents (count, 4, 2, 4, 4) for a tiny transformer."""
     tokenizer = tiny_tokenizer()
+    transformer = tiny_transformer(**(CONFIG | config))
     return BatchMaker(
         torch.randn(count, 4, 2, 4, 4, generator=seeded()),
-        ConditionTable(tiny_text_encoder(), tokenizer, LENGTHS["condition_length"]),
+        ConditionTable(tiny_text_encoder(), tokenizer, CONFIG["condition_length"]),
         tokenizer,
-        caption_length=LENGTHS["caption_length"],
-        vocab_size=66,
-        text_flow=text_flow,
-        caption_width=48,
+        transformer.config,
     )
 
 
 def tiny_train(out_dir, stage=CAPABILITY_REFINEMENT, **options):
     """Return a transformer and the rows of its training, which runs as they are read."""
-    transformer = tiny_transformer(**LENGTHS).train()
+    transformer = tiny_transformer(**CONFIG).train()
     run = replace(RUN, out_dir=out_dir, **options)
     return transformer, train(transformer, tiny_scenes(), tiny_batches(), stage, run, pad_id=0)
 

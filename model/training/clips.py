@@ -11,9 +11,8 @@ from transformers import PreTrainedTokenizerBase
 
 from model.text import caption_ids
 from model.training.clip_cache import CachedConditions, CachedLatents, ClipCache
+from model.training.data import NULL_PROMPT
 from model.training.manifest import Entry, Skipped, read_entries
-
-NULL_TEXT = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def code_clips(
         ValueError: if a source cannot be read, or no line is left.
     """
     words, files, skipped = [], [], []
-    prompts = {NULL_TEXT: cache.add_prompt(NULL_TEXT)}
+    prompts = {NULL_PROMPT: cache.add_prompt(NULL_PROMPT)}
     for found in _all_entries(sources):
         if isinstance(found, Entry) and found.split != wanted.split:
             continue

@@ -15,8 +15,8 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from model.training.clip_cache import ClipCache, ClipShape
-from model.training.clips import NULL_TEXT, Clips, Wanted, code_clips
-from model.training.data import BatchMaker, Subject
+from model.training.clips import Wanted, code_clips
+from model.training.data import NULL_PROMPT, BatchMaker, Subject
 from model.training.stage import Stage
 from model.transformer import UniViGUTransformer
 
@@ -87,10 +87,8 @@ def clip_course(data: ClipData, stage: Stage, start: Path | None, out: Path) -> 
         length,
         out / "skipped.jsonl",
     )
-    null = None
     if config.null_condition == "empty_prompt":
-        null = clips.conditions[NULL_TEXT]
-        transformer.empty_prompt_embeds = null[None]
+        transformer.empty_prompt_embeds = clips.conditions[NULL_PROMPT][None]
 
     def save(folder: Path) -> None:
         save_beside(data.checkpoint, transformer, folder)
@@ -98,7 +96,7 @@ def clip_course(data: ClipData, stage: Stage, start: Path | None, out: Path) -> 
     return Course(
         transformer,
         clips.words,
-        _batches(clips, transformer, tokenizer, null),
+        BatchMaker(clips.latents, clips.conditions, tokenizer, config),
         replace(stage, question_share=0.0),  # nobody has written answers for these clips
         tokenizer.pad_token_id,
         save,
@@ -128,22 +126,3 @@ def save_beside(source: Path, transformer: UniViGUTransformer, folder: Path) -> 
 def _caption_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
     own = checkpoint / "caption_tokenizer"
     return AutoTokenizer.from_pretrained(own if own.exists() else checkpoint / "tokenizer")
-
-
-def _batches(
-    clips: Clips,
-    transformer: UniViGUTransformer,
-    tokenizer: PreTrainedTokenizerBase,
-    null: torch.Tensor | None,
-) -> BatchMaker:
-    config = transformer.config
-    return BatchMaker(
-        clips.latents,
-        clips.conditions,
-        tokenizer,
-        caption_length=config.caption_length,
-        vocab_size=config.caption_vocab_size,
-        text_flow=config.text_flow,
-        caption_width=config.num_attention_heads * config.attention_head_dim,
-        null=torch.zeros_like(clips.conditions[NULL_TEXT]) if null is None else null,
-    )

@@ -6,10 +6,10 @@ The clips are the Moving Shapes world's, or anything that says as much of itself
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ from model.text import caption_ids, encode_condition
 from model.training.moving_shapes import NUM_PROMPT_FORMS, QUESTIONS, Scene
 from model.training.stage import SampleMode, Stage
 
+#: the prompt whose states are the null condition of a model that has no zeros for it
+NULL_PROMPT = ""
 #: share of prompts that leave attributes open, so that seeds decide them
 OPEN_PROMPT_SHARE = 0.1
 #: noise on the clean latents that understanding reads: what an encoder and H.264 add
@@ -70,7 +72,7 @@ class Batch:
     target: Tensor | None = None  # [B, L] clean ids
     text_sigma: Tensor | None = None  # [B]
     text_weight: Tensor | None = None  # [B], 0 where the text is given
-    isolate: Tensor | None = None  # [B] bool
+    isolate: Tensor | None = None  # [B] bool, under `isolated` understanding attention only
     caption_mask: Tensor | None = None  # [B, L] bool, keys that may be seen
 
 
@@ -142,13 +144,9 @@ class BatchMaker:
 
     Args:
         latents: clean latents (n, C, F, H, W) of n clips by their numbers.
-        conditions: states of prompts and questions.
+        conditions: states of prompts and questions, and of `NULL_PROMPT` where it is the null.
         tokenizer: of the captions.
-        caption_length: L.
-        vocab_size: V.
-        text_flow: as in the transformer's config.
-        caption_width: d, for the noise under `text_flow: embedding`.
-        null: (c, text_dim) states of the absent condition; None for zeros.
+        config: of the transformer, which says how captions, null and attention are trained.
     """
 
     def __init__(
@@ -156,22 +154,17 @@ class BatchMaker:
         latents: ByNumber,
         conditions: ByText,
         tokenizer: PreTrainedTokenizerBase,
-        *,
-        caption_length: int,
-        vocab_size: int,
-        text_flow: str,
-        caption_width: int = 0,
-        null: Tensor | None = None,
+        config: Mapping[str, Any],
     ) -> None:
         self._latents = latents
         self._conditions = conditions
         self._tokenizer = tokenizer
-        self._length = caption_length
-        self._vocab_size = vocab_size
-        self._text_flow = text_flow
-        self._caption_width = caption_width
+        self._config = config
         self._pad_id = tokenizer.pad_token_id
-        self._null = torch.zeros_like(conditions["a shape"]) if null is None else null
+        self._isolates = config["understanding_attention"] == "isolated"
+        self._null = torch.zeros(config["condition_length"], config["text_dim"])
+        if config["null_condition"] == "empty_prompt":
+            self._null = conditions[NULL_PROMPT]
 
     def make(self, samples: list[Sample], stage: Stage, generator: torch.Generator) -> Batch:
         """Add noise to the samples' latents and captions."""
@@ -196,28 +189,32 @@ class BatchMaker:
     ) -> Batch:
         count = len(samples)
         given = torch.tensor([s.mode == "text_to_video" for s in samples])
-        isolate = torch.tensor([s.mode == "understand" for s in samples])
-        dropped = torch.tensor([s.condition is None for s in samples]) & ~isolate
+        understands = torch.tensor([s.mode == "understand" for s in samples])
+        dropped = torch.tensor([s.condition is None for s in samples]) & ~understands
         sigma = torch.rand(count, generator=generator)
-        sigma = torch.where(isolate, shift_sigma(sigma, stage.understand_shift), sigma)
+        sigma = torch.where(understands, shift_sigma(sigma, stage.understand_shift), sigma)
         sigma = torch.where(given, 0.0, sigma)
         at_noise = dropped & (torch.rand(count, generator=generator) < FULL_NOISE_SHARE)
         sigma = torch.where(at_noise, 1.0, sigma)
-        target = caption_ids(self._tokenizer, [s.target for s in samples], self._length)
+        length = self._config["caption_length"]
+        target = caption_ids(self._tokenizer, [s.target for s in samples], length)
         return replace(
             batch,
             caption=self._noisy(target, sigma, generator),
             target=target,
             text_sigma=sigma,
             text_weight=(~given).float(),
-            isolate=isolate,
+            isolate=understands if self._isolates else None,
             # a given prompt has no padding to look at; a caption's padding is part of it
             caption_mask=~(given[:, None] & (target == self._pad_id)),
         )
 
     def _noisy(self, target: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-        if self._text_flow == "embedding":
-            return torch.randn(*target.shape, self._caption_width, generator=generator)
-        source = source_ids(tuple(target.shape), self._vocab_size, self._text_flow, generator)
+        config = self._config
+        if config["text_flow"] == "embedding":
+            width = config["num_attention_heads"] * config["attention_head_dim"]
+            return torch.randn(*target.shape, width, generator=generator)
+        shape, vocab_size = tuple(target.shape), config["caption_vocab_size"]
+        source = source_ids(shape, vocab_size, config["text_flow"], generator)
         uniforms = torch.rand(target.shape, generator=generator)
         return corrupt_text(target, source, sigma, uniforms)

@@ -22,10 +22,9 @@ from torch import Tensor
 from model.presets import PRESETS
 from model.training.assemble import moving_shapes_pipeline, save_checkpoint
 from model.training.autoencoder import AutoencoderRun, PatchCode, train_autoencoder
-from model.training.components import new_text_encoder, new_tokenizer
 from model.training.course import ClipData, Course, clip_course, load_transformer
 from model.training.data import BatchMaker, ConditionTable
-from model.training.moving_shapes import Scene, render, sample_scene, vocabulary
+from model.training.moving_shapes import Scene, render, sample_scene
 from model.training.stage import STAGES, Stage
 from model.training.trainable import choose_trainable, finish_lora, stage_for
 from model.training.trainer import train
@@ -128,21 +127,10 @@ def _world_course(folder: Path, count: int, stage: Stage, start: Path | None) ->
     def save(out: Path) -> None:
         save_checkpoint(pipeline, out)
 
-    return Course(transformer, scenes, _batches(latents), stage, 0, save)
-
-
-def _batches(latents: Tensor) -> BatchMaker:
-    tokenizer = new_tokenizer(vocabulary())
-    config = PRESETS["demo"]
-    encoder = new_text_encoder(len(tokenizer))
-    return BatchMaker(
-        latents,
-        ConditionTable(encoder, tokenizer, config["condition_length"]),
-        tokenizer,
-        caption_length=config["caption_length"],
-        vocab_size=config["caption_vocab_size"],
-        text_flow="discrete_uniform",
-    )
+    config, tokenizer = transformer.config, pipeline.tokenizer
+    conditions = ConditionTable(pipeline.text_encoder, tokenizer, config.condition_length)
+    batches = BatchMaker(latents, conditions, tokenizer, config)
+    return Course(transformer, scenes, batches, stage, tokenizer.pad_token_id, save)
 
 
 def _existing(path: Path) -> Path:

@@ -5,10 +5,11 @@ import random
 
 import pytest
 import torch
-from tiny_models import seeded, tiny_tokenizer
+from tiny_models import seeded, tiny_text_encoder, tiny_tokenizer
 from tiny_training import tiny_batches, tiny_scenes
 
 from model.schedule import shift_sigma
+from model.text import encode_condition
 from model.training.data import UNDERSTAND_NOISE, Sample, draw_samples
 from model.training.moving_shapes import NUM_PROMPT_FORMS, QUESTIONS
 from model.training.stage import BASE, CAPABILITY_REFINEMENT, KNOWLEDGE_RECALL, STAGES
@@ -175,6 +176,18 @@ def test_mask_source_hides_captions_behind_the_mask_id():
 def test_a_dropped_condition_is_zeros_and_a_kept_one_is_not(batches):
     assert not make(batches, "joint", "understand", condition=None).condition.any()
     assert make(batches, "joint").condition.any()
+
+
+def test_understanding_is_not_isolated_where_the_network_is_bidirectional():
+    batches = tiny_batches(understanding_attention="bidirectional")
+    assert make(batches, "joint", "understand").isolate is None
+
+
+def test_a_dropped_condition_is_the_empty_prompt_where_the_network_s_null_is_that():
+    batch = make(tiny_batches(null_condition="empty_prompt"), "joint", condition=None)
+    empty = encode_condition(tiny_text_encoder(), tiny_tokenizer(), [""], 24)
+    assert empty.any()
+    torch.testing.assert_close(batch.condition, empty)
 
 
 def test_half_of_the_unconditional_samples_have_their_caption_at_full_noise(batches):

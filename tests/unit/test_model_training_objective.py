@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny_models import seeded, tiny_transformer
-from tiny_training import LENGTHS, tiny_batches
+from tiny_training import CONFIG, tiny_batches
 
 from model.training.data import Sample
 from model.training.objective import losses
@@ -136,7 +136,7 @@ def test_a_video_only_network_call_has_no_captions():
 
 
 def test_understanding_teaches_the_video_expert_through_attention_alone():
-    transformer = tiny_transformer(**LENGTHS)
+    transformer = tiny_transformer(**CONFIG)
     losses(transformer, batch_of("understand"), CAPABILITY_REFINEMENT, PAD)["total"].backward()
     assert not transformer.proj_out.weight.grad.any()
     assert transformer.text_proj_out.weight.grad.any()
@@ -144,7 +144,7 @@ def test_understanding_teaches_the_video_expert_through_attention_alone():
 
 
 def test_embedding_captions_are_shown_on_their_path_and_scored_by_their_ids():
-    transformer = tiny_transformer(text_flow="embedding", **LENGTHS)
+    transformer = tiny_transformer(text_flow="embedding", **CONFIG)
     samples = [Sample(i, "joint", PROMPT, PROMPT) for i in range(2)]
     batch = tiny_batches(text_flow="embedding").make(samples, CAPABILITY_REFINEMENT, seeded())
     seen = []

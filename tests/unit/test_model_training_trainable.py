@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tiny_models import inputs, tiny_transformer, without_caption
-from tiny_training import LENGTHS, RUN, tiny_batches, tiny_scenes
+from tiny_training import CONFIG, RUN, tiny_batches, tiny_scenes
 
 from model.training.optimizers import Optimizers
 from model.training.run import take_average
@@ -19,7 +19,7 @@ def trained(folder, trainable, **options):
     """Train three steps and return the run and its network, not yet averaged."""
     options = {"num_steps": 3, "batch_size": 4, "learning_rate": 0.05} | options
     run = TrainingRun(out_dir=folder, warmup_steps=1, trainable=trainable, lora_rank=2, **options)
-    transformer = tiny_transformer(**LENGTHS).train()
+    transformer = tiny_transformer(**CONFIG).train()
     choose_trainable(transformer, trainable, lora_rank=run.lora_rank, seed=0)
     stage = stage_for(CAPABILITY_REFINEMENT, trainable)
     list(train(transformer, tiny_scenes(), tiny_batches(), stage, run, pad_id=0))
@@ -37,7 +37,7 @@ def plain_name(name):
 
 @pytest.fixture(scope="module")
 def before():
-    return tiny_transformer(**LENGTHS)
+    return tiny_transformer(**CONFIG)
 
 
 def test_text_parts_are_what_captions_add_to_wan(before):
@@ -72,7 +72,7 @@ def test_adapters_change_the_generator_until_they_are_switched_off(tmp_path, bef
 
 
 def test_adapters_start_as_no_change(before):
-    transformer = tiny_transformer(**LENGTHS)
+    transformer = tiny_transformer(**CONFIG)
     choose_trainable(transformer, "text+lora", lora_rank=2, seed=0)
     assert torch.equal(video_only(transformer), video_only(before))
 
@@ -99,7 +99,7 @@ def test_an_interrupted_run_with_adapters_goes_on_exactly(tmp_path):
     halted = TrainingRun(
         tmp_path / "halted", 4, 4, 0.05, 1, trainable="text+lora", lora_rank=2, save_every=2
     )
-    transformer = tiny_transformer(**LENGTHS).train()
+    transformer = tiny_transformer(**CONFIG).train()
     choose_trainable(transformer, "text+lora", lora_rank=2, seed=0)
     rows = train(
         transformer, tiny_scenes(), tiny_batches(), CAPABILITY_REFINEMENT, halted, pad_id=0

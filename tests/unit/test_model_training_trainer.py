@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_models import tiny_transformer
-from tiny_training import LENGTHS, RUN, tiny_train
+from tiny_training import CONFIG, RUN, tiny_train
 
 from model.training.optimizers import Optimizers, learning_rate
 from model.training.stage import Stage
@@ -88,7 +88,7 @@ def test_a_finished_run_has_nothing_left_to_do(straight):
 
 
 def test_training_moves_every_part_of_the_network(straight):
-    before = tiny_transformer(**LENGTHS).state_dict()
+    before = tiny_transformer(**CONFIG).state_dict()
     after = straight[1].state_dict()
     assert [name for name, weight in before.items() if torch.equal(weight, after[name])] == []
 
