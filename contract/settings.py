@@ -35,8 +35,8 @@ class SharedSettings(BaseSettings):
     )
     allow_private_urls: bool = Field(
         default=False,
-        description="Whether URLs that clients give (videos, webhooks) may be plain `http` and lead "
-        "to loopback, link-local and private addresses.",
+        description="Whether URLs that clients give (videos, webhooks) may be plain `http` and "
+        "lead to loopback, link-local and private addresses.",
     )
     log_level: str = Field(default="INFO", description="Python logging level name.")
 

@@ -3,6 +3,7 @@
 ServerError             status, code, param: rendered as the OpenAI error envelope
   InvalidRequest  400   the client can fix it; `param` names the field
   Unauthorized    401
+  Forbidden       403   the key lacks a scope
   NotFound        404
   Gone            410
   BodyTooLarge    413
@@ -76,6 +77,14 @@ class Unauthorized(ServerError):
     status = 401
     code = "invalid_api_key"
     type = "authentication_error"
+
+
+class Forbidden(ServerError):
+    """The API key is known, and may not do this."""
+
+    status = 403
+    code = "missing_scope"
+    type = "permission_error"
 
 
 class NotFound(ServerError):

@@ -36,7 +36,8 @@ def _limit_rate(request: Request, services: InjectedServices, account: Account) 
     Raises:
         TooMany: if nothing is left.
     """
-    limit = services.settings.max_creates_per_minute
+    default = services.settings.max_creates_per_minute
+    limit = services.key_ring.limit(account, "max_creates_per_minute", default)
     if limit is None:
         return
     taken, left, full, following = _take(services.redis, account, limit)

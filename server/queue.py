@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ class JobQueue:
         connection: Redis with bytes responses.
         jobs: where records are kept.
         max_queued: tickets that may wait per queue.
-        max_live: jobs that may wait or run per account; None for any number.
+        max_live: how many jobs of an account may wait or run; None for any number.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class JobQueue:
         connection: redis.Redis,
         jobs: JobStore,
         max_queued: int,
-        max_live: int | None = None,
+        max_live: Callable[[str], int | None] = lambda _: None,
     ) -> None:
         self._redis = connection
         self._max_live = max_live
@@ -100,21 +101,22 @@ class JobQueue:
                 self._write(pipeline, job_id, request, account, fingerprint)
 
         watched = [record_key(job_id), gone_key(job_id)] if fingerprint else []
-        if self._max_live is not None:
+        if self._max_live(account) is not None:
             watched.append(live_key(account))
         self._redis.transaction(write, *watched)
 
     def _check_share(self, connection: redis.Redis, account: str) -> None:
-        if self._max_live is None:
+        limit = self._max_live(account)
+        if limit is None:
             return
         live: Any = connection.scard(live_key(account))
-        if live >= self._max_live:
+        if live >= limit:
             raise TooMany(
-                f"{live} jobs of this key wait or run, the limit is {self._max_live}",
+                f"{live} jobs of this key wait or run, the limit is {limit}",
                 code="too_many_jobs",
                 headers={
                     "retry-after": "5",
-                    "x-ratelimit-limit-jobs": str(self._max_live),
+                    "x-ratelimit-limit-jobs": str(limit),
                     "x-ratelimit-remaining-jobs": "0",
                 },
             )

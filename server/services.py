@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import redis
-from fastapi import Depends, Request
+from fastapi import Depends
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from starlette.requests import HTTPConnection
 
 from contract.artifacts import ArtifactStore
 from contract.engine_status import read_capabilities
+from contract.files import FileStore
 from contract.jobs import JobStore
 from contract.requests import Capabilities
+from contract.uploads import UploadStore
 from server.errors import Unavailable
+from server.key_ring import KeyRing
 from server.metrics import Metrics
 from server.queue import JobQueue
 from server.settings import ServerSettings
@@ -26,9 +30,12 @@ class Services:
 
     settings: ServerSettings
     redis: redis.Redis
+    key_ring: KeyRing
     jobs: JobStore
     queue: JobQueue
     artifacts: ArtifactStore
+    files: FileStore
+    uploads: UploadStore
     metrics: Metrics
 
     @classmethod
@@ -49,14 +56,23 @@ class Services:
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
         )
         jobs = JobStore(connection)
+        key_ring = KeyRing(connection, settings)
         return cls(
             settings=settings,
             redis=connection,
+            key_ring=key_ring,
             jobs=jobs,
             queue=JobQueue(
-                connection, jobs, settings.max_queued_jobs, settings.max_live_jobs_per_key
+                connection,
+                jobs,
+                settings.max_queued_jobs,
+                lambda account: key_ring.limit(
+                    account, "max_live_jobs", settings.max_live_jobs_per_key
+                ),
             ),
             artifacts=ArtifactStore(settings.artifacts_url),
+            files=FileStore(connection),
+            uploads=UploadStore(connection),
             metrics=Metrics(),
         )
 
@@ -76,8 +92,8 @@ class Services:
         return found
 
 
-def _of_app(request: Request) -> Services:
-    services: Services = request.app.state.services
+def _of_app(connection: HTTPConnection) -> Services:
+    services: Services = connection.app.state.services
     return services
 
 

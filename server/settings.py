@@ -15,18 +15,23 @@ class ServerSettings(SharedSettings):
     """Where the server listens, who may call it and how much it takes.
 
     Raises:
-        ValueError: if the host is reachable from outside and no API key is configured.
+        ValueError: if the host is reachable from outside and no key is asked for.
     """
 
     host: str = Field(
         default="127.0.0.1",
-        description="Address to listen on. Anything but loopback needs `API_KEYS`.",
+        description="Address to listen on. Outside loopback it takes `API_KEYS` or `REQUIRE_KEYS`.",
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes a free one.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),
         description="Keys that clients may send as `Authorization: Bearer KEY`, separated by "
-        "commas. Empty: no key is asked for, and the server listens on loopback only.",
+        "commas. Empty, and none made by `univigu keys create`: no key is asked for, and the "
+        "server listens on loopback only.",
+    )
+    require_keys: bool = Field(
+        default=False,
+        description="Ask for a key even before one is made by `univigu keys create`.",
     )
     max_upload_bytes: int = Field(
         default=512 * 2**20, gt=0, description="Largest request body, uploaded video included."
@@ -55,10 +60,11 @@ class ServerSettings(SharedSettings):
 
     @model_validator(mode="after")
     def _need_keys_outside(self) -> Self:
-        if not self.api_keys and not is_loopback(self.host):
+        if not self.api_keys and not self.require_keys and not is_loopback(self.host):
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, which needs at least one "
-                "key: set UNIVIGU_API_KEYS, or listen on 127.0.0.1"
+                "key: set UNIVIGU_API_KEYS, or listen on 127.0.0.1; UNIVIGU_REQUIRE_KEYS=1 leaves "
+                "it to the keys of `univigu keys create`"
             )
         return self
 
