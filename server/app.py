@@ -14,7 +14,7 @@ from server.auth import require_key
 from server.error_handlers import install_error_handlers
 from server.errors import ErrorBody
 from server.middleware import BodyLimit, RequestBoundary
-from server.routes import captions, chat, health, models, queue, sync, videos
+from server.routes import captions, chat, files, health, models, queue, sync, videos
 from server.services import Services
 from server.settings import ServerSettings
 
@@ -61,6 +61,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
         videos.router,
         captions.router,
         chat.router,
+        files.router,
         queue.router,
     ):
         v1.include_router(router)

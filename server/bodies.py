@@ -9,14 +9,17 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import pydantic_core
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from server.errors import BodyTooLarge, InvalidRequest
+from server.errors import BodyTooLarge, InvalidRequest, first_error
+
+Model = TypeVar("Model", bound=BaseModel)
 
 #: a prompt of the greatest length, escaped in the longest way, fits twice
 MAX_JSON_BYTES = 2**20
@@ -118,6 +121,29 @@ def _place(fields: dict[str, Any], name: str, value: str) -> None:
     if not isinstance(nested, dict) or inner in nested:
         raise InvalidRequest(f"{outer} is given more than once", param=outer)
     nested[inner] = value
+
+
+def checked(model: type[Model], body: Body) -> Model:
+    """Check the fields of a body against a request model, just as they are.
+
+    Raises:
+        InvalidRequest: naming the field, the value and what is allowed.
+    """
+    refuse_files(body)
+    try:
+        return model.model_validate(body.fields, strict=not body.is_form)
+    except ValidationError as error:
+        raise first_error(error.errors()) from error
+
+
+def refuse_files(body: Body) -> None:
+    """Refuse the files that nobody has taken out of a body.
+
+    Raises:
+        InvalidRequest: if there is one.
+    """
+    for name in body.files:
+        raise InvalidRequest(f"{name} is not taken as a file", param=name)
 
 
 def as_text(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pydantic_core
 from pydantic import BaseModel, ValidationError
 
-from server.bodies import Body, as_text
+from server.bodies import Body, as_text, refuse_files
 from server.errors import InvalidRequest, first_error, shown
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -62,8 +62,7 @@ def validated(model: type[Model], body: Body) -> Model:
     Raises:
         InvalidRequest: naming the field, the value and what is allowed.
     """
-    for name in body.files:
-        raise InvalidRequest(f"{name} is not taken as a file", param=name)
+    refuse_files(body)
     known = model.model_fields
     fields = _without_neutral(_unpacked(body.fields), known)
     for name in fields.keys() - known.keys():

@@ -14,20 +14,36 @@ def body_schema(model: type[BaseModel], file: str | None = None) -> dict[str, An
         model: the fields.
         file: name of a file field that only the form has.
     """
-    schema = model.model_json_schema()
-    form = schema
-    if file is not None:
-        binary = {"type": "string", "format": "binary", "description": "The video file"}
-        form = schema | {"properties": {file: binary} | schema["properties"]}
-    content = {"application/json": {"schema": schema}, "multipart/form-data": {"schema": form}}
-    return {"requestBody": {"required": True, "content": content}}
+    schema = _schema(model)
+    form = schema if file is None else _with_file(schema, file)
+    return _body({"application/json": schema, "multipart/form-data": form})
+
+
+def form_schema(model: type[BaseModel], file: str) -> dict[str, Any]:
+    """Return the OpenAPI part for a body that is a form with a file in it."""
+    form = _with_file(_schema(model), file)
+    return _body({"multipart/form-data": form | {"required": [file, *form.get("required", [])]}})
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return the OpenAPI part for a body that is JSON alone."""
+    return _body({"application/json": _schema(model)})
+
+
+def _body(schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    content = {media_type: {"schema": schema} for media_type, schema in schemas.items()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
-    schema = _inlined(schema, schema.pop("$defs", {}))
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    inlined: dict[str, Any] = _inlined(schema, schema.pop("$defs", {}))
+    return inlined
+
+
+def _with_file(schema: dict[str, Any], file: str) -> dict[str, Any]:
+    binary = {"type": "string", "format": "binary", "description": "The file"}
+    return schema | {"properties": {file: binary} | schema.get("properties", {})}
 
 
 def _inlined(node: Any, definitions: dict[str, Any]) -> Any:

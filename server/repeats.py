@@ -90,7 +90,7 @@ def reserve(
     if not origin.is_repeatable:
         return Reserved(new_job_id(kind), origin, "")
     fingerprint = _fingerprint(kind, fields, file)
-    job_id = origin.chosen_id or _remembered(services, origin, kind, fingerprint)
+    job_id = origin.chosen_id or _remembered(services, origin, new_job_id(kind), fingerprint)
     known = services.jobs.get(job_id)
     if known:
         _check_same(known, origin, fingerprint)
@@ -113,14 +113,32 @@ def submit(services: Services, reserved: Reserved, request: JobRequest) -> JobRe
     return record
 
 
+def choose_id(
+    services: Services,
+    origin: Origin,
+    fresh_id: str,
+    fields: BaseModel,
+    file: UploadFile | None = None,
+) -> str:
+    """Return the id of what a request makes beside jobs: that of an earlier try, or the fresh one.
+
+    Raises:
+        Mismatch: if its key was used for another request.
+    """
+    if not origin.is_repeatable:
+        return fresh_id
+    kind = type(fields).__name__
+    return _remembered(services, origin, fresh_id, _fingerprint(kind, fields, file))
+
+
 def _check_same(record: JobRecord, origin: Origin, fingerprint: str) -> None:
     if (record.account, record.fingerprint) != (origin.account, fingerprint):
         raise Mismatch(f"{record.id!r} is the id of another request")
 
 
-def _remembered(services: Services, origin: Origin, kind: Kind, fingerprint: str) -> str:
-    """Return the id under which the request is known, noting a fresh one if it is new."""
-    key, fresh = origin.idempotency_key, f"{new_job_id(kind)} {fingerprint}"
+def _remembered(services: Services, origin: Origin, fresh_id: str, fingerprint: str) -> str:
+    """Return the id under which the request is known, noting the fresh one if it is new."""
+    key, fresh = origin.idempotency_key, f"{fresh_id} {fingerprint}"
     if key is not None:
         name, seconds = f"key:{hashlib.sha256(key.encode()).hexdigest()}", KEY_SECONDS
     else:
@@ -137,7 +155,7 @@ def _remembered(services: Services, origin: Origin, kind: Kind, fingerprint: str
     return str(job_id)
 
 
-def _fingerprint(kind: Kind, fields: BaseModel, file: UploadFile | None) -> str:
+def _fingerprint(kind: str, fields: BaseModel, file: UploadFile | None) -> str:
     digest = hashlib.sha256(f"{kind} {fields.model_dump_json(exclude_unset=True)}".encode())
     if file is not None:
         digest.update(hashlib.file_digest(file.file, "sha256").digest())  # type: ignore[arg-type]
