@@ -9,6 +9,8 @@ import secrets
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
@@ -18,6 +20,8 @@ import redis
 from cli.folder_lock import FolderLock
 from cli.tied_child import tied_command
 
+#: file in the data folder that tells other commands of this user where the server is
+URL_FILE = "url"
 START_SECONDS = 60  # a large append-only file is read back before the server answers
 STOP_SECONDS = 15
 
@@ -55,6 +59,10 @@ class EmbeddedRedis:
         assert self._process is not None, "not started"
         return self._process.pid
 
+    @property
+    def _url_file(self) -> Path:
+        return self._data_dir / URL_FILE
+
     def is_alive(self) -> bool:
         """Whether the server process runs."""
         return self._process is not None and self._process.poll() is None
@@ -72,6 +80,8 @@ class EmbeddedRedis:
         try:
             self._process = self._launch(self._lock)
             self._wait_until_it_answers(self._process)
+            self._url_file.touch(mode=0o600)
+            self._url_file.write_text(self.url)
         except BaseException:
             self.stop()
             raise
@@ -87,6 +97,7 @@ class EmbeddedRedis:
                 self._process.wait()
             self._process = None
         if self._lock is not None:
+            self._url_file.unlink(missing_ok=True)
             self._lock.release()
             self._lock = None
 
@@ -142,6 +153,37 @@ logfile redis.log
             f"the embedded Redis did not come up (exit status {process.poll()}); "
             f"its log is {self._data_dir / 'redis.log'}"
         )
+
+
+@contextmanager
+def redis_of(configured: str | None, data_dir: Path) -> Iterator[str]:
+    """Yield the URL of the service's Redis: the configured one, or the embedded one.
+
+    An embedded one that is not running is started for as long as this context lasts.
+
+    Args:
+        configured: `UNIVIGU_REDIS_URL`.
+        data_dir: the embedded server's folder.
+
+    Raises:
+        RuntimeError: if it is embedded and cannot be started.
+    """
+    url = configured or _running(data_dir)
+    if url is not None:
+        yield url
+        return
+    with EmbeddedRedis(data_dir) as server:
+        yield server.url
+
+
+def _running(data_dir: Path) -> str | None:
+    try:
+        url = (data_dir / URL_FILE).read_text()
+        with redis.Redis.from_url(url) as client:
+            client.ping()
+    except (OSError, ValueError, redis.RedisError):  # left behind by a killed owner
+        return None
+    return url
 
 
 def _wheel_binary() -> Path:

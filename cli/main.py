@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import serving, training
+from cli import keys, serving, training
 from cli.caption import caption
 from cli.convert import convert
 from cli.generate import generate
@@ -19,6 +19,7 @@ app.command()(serving.serve)
 app.command()(serving.api)
 app.command()(serving.worker)
 app.command()(serving.janitor)
+app.add_typer(keys.app, name="keys")
 app.command()(generate)
 app.command()(caption)
 app.command()(convert)
