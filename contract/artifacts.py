@@ -6,7 +6,7 @@ never touch each other's files; what is not named by a manifest is garbage.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -76,17 +76,19 @@ class ArtifactStore:
         #: a local store keeps no content type; the server knows it from the variant
         self._keeps_attributes = not isinstance(self._store, LocalStore)
 
-    def put(
-        self, key: str, data: bytes | Path | IO[bytes] | Iterator[bytes], content_type: str
-    ) -> None:
-        """Write a whole file, atomically: readers see all of it or nothing.
+    def put(self, key: str, data: bytes | Path | IO[bytes], content_type: str) -> None:
+        """Write a whole file, atomically: readers see all of it or nothing."""
+        obstore.put(self._store, key, data, **self._attributes(content_type))
 
-        An iterator is written as it yields; whatever it raises is raised here, and nothing written.
+    def write(self, key: str, chunks: Iterable[bytes], content_type: str) -> None:
+        """Write a whole file as its bytes come, atomically too.
+
+        What the iterator raises is raised here, and there is no file then.
         """
-        options: dict[str, Any] = {}
-        if self._keeps_attributes:
-            options["attributes"] = {"Content-Type": content_type}
-        obstore.put(self._store, key, data, **options)
+        options = self._attributes(content_type)
+        with obstore.open_writer(self._store, key, max_concurrency=2, **options) as file:
+            for chunk in chunks:
+                file.write(chunk)
 
     def get(self, key: str) -> bytes:
         """Read a whole file.
@@ -139,6 +141,9 @@ class ArtifactStore:
         keys = self.list(prefix)
         if keys:
             obstore.delete(self._store, keys)
+
+    def _attributes(self, content_type: str) -> dict[str, Any]:
+        return {"attributes": {"Content-Type": content_type}} if self._keeps_attributes else {}
 
     def check(self) -> None:
         """Prove that the store answers and takes writes.

@@ -14,7 +14,8 @@ from server.auth import require_key
 from server.error_handlers import install_error_handlers
 from server.errors import ErrorBody
 from server.middleware import BodyLimit, RequestBoundary
-from server.routes import captions, chat, files, health, models, queue, sync, videos
+from server.routes import captions, chat, files, health, models, queue, sync, uploads, videos
+from server.routes.page import install_page
 from server.services import Services
 from server.settings import ServerSettings
 
@@ -62,8 +63,10 @@ def create_app(settings: ServerSettings) -> FastAPI:
         captions.router,
         chat.router,
         files.router,
+        uploads.router,
         queue.router,
     ):
         v1.include_router(router)
     app.include_router(v1)
+    install_page(app)
     return app

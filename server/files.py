@@ -18,6 +18,8 @@ from server.services import Services
 #: those that make sense here; outputs of batches are made by the server alone
 UploadPurpose = Literal["batch", "user_data", "vision"]
 
+MAX_NAME_CHARACTERS = 255
+
 
 class ExpiresAfter(BaseModel):
     """When a file is deleted by itself."""
@@ -40,6 +42,11 @@ class FileCreate(BaseModel):
         default=None,
         description="Default: 30 days for `batch`; others are kept until they are deleted",
     )
+
+    @property
+    def lifetime(self) -> int | None:
+        """Seconds from creation to expiry; None where the purpose decides."""
+        return self.expires_after.seconds if self.expires_after else None
 
 
 class FileObject(BaseModel):

@@ -14,6 +14,7 @@ from server.bodies import InjectedBody, checked
 from server.content import content_response
 from server.errors import InvalidRequest, NotFound
 from server.files import (
+    MAX_NAME_CHARACTERS,
     FileCreate,
     FileDeleted,
     FileList,
@@ -27,8 +28,6 @@ from server.repeats import InjectedOrigin, choose_id
 from server.services import InjectedServices
 
 router = APIRouter(prefix="/files", tags=["files"])
-
-MAX_NAME_CHARACTERS = 255
 
 
 def _find(services: InjectedServices, account: Account, file_id: str) -> FileRecord:
@@ -55,15 +54,15 @@ def create_file(
     known = services.files.get(file_id)
     if known:
         return file_view(known)
-    now, after = time.time(), fields.expires_after
+    now = time.time()
     record = FileRecord(
         id=file_id,
         account=origin.account,
-        filename=checked_name(file.filename or "file", "file"),
+        filename=_checked_name(file.filename or "file"),
         purpose=fields.purpose,
         bytes=file.size or 0,
         created_at=now,
-        expires_at=expiry(fields.purpose, now, after and after.seconds),
+        expires_at=expiry(fields.purpose, now, fields.lifetime),
     )
     services.artifacts.put(file_key(file_id), file.file, "application/octet-stream")
     services.files.create(record)
@@ -116,15 +115,10 @@ def file_bytes(request: Request, services: InjectedServices, record: Found) -> R
     return content_response(file_content(services, record), request)
 
 
-def checked_name(name: str, param: str) -> str:
-    """Return the name of a file.
-
-    Raises:
-        InvalidRequest: if it is too long.
-    """
+def _checked_name(name: str) -> str:
     if len(name) > MAX_NAME_CHARACTERS:
         raise InvalidRequest(
-            f"{param}: the name has {len(name)} characters; at most {MAX_NAME_CHARACTERS}",
-            param=param,
+            f"file: its name has {len(name)} characters; allowed: at most {MAX_NAME_CHARACTERS}",
+            param="file",
         )
     return name

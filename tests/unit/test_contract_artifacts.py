@@ -1,6 +1,7 @@
 """The artifact store over a local folder."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,30 @@ def test_a_download_equals_what_was_stored(store: ArtifactStore, tmp_path: Path)
 
 def test_the_check_finds_a_folder_that_takes_writes(store: ArtifactStore) -> None:
     store.check()
+
+
+def test_a_file_is_written_as_its_bytes_come(store: ArtifactStore) -> None:
+    store.write("jobs/a", (bytes([i]) * 1000 for i in range(3)), "video/mp4")
+    assert store.get("jobs/a") == b"\0" * 1000 + b"\1" * 1000 + b"\2" * 1000
+    store.write("jobs/b", iter(()), "video/mp4")
+    assert store.get("jobs/b") == b""
+
+
+@pytest.mark.parametrize("size", [10, 11 * 2**20])
+def test_what_fails_while_it_is_written_leaves_no_file(store: ArtifactStore, size: int) -> None:
+    def failing() -> Iterator[bytes]:
+        yield bytes(size)
+        raise ValueError("wrong checksum")
+
+    with pytest.raises(ValueError, match="wrong checksum"):
+        store.write("jobs/a", failing(), "video/mp4")
+    assert store.list("jobs/") == []
+
+
+def test_a_copy_outlives_its_source(store: ArtifactStore) -> None:
+    store.put("jobs/a", b"frames", "video/mp4")
+    store.copy("jobs/a", "other/b")
+    store.delete_all("jobs/")
+    assert store.get("other/b") == b"frames"
+    with pytest.raises(FileNotFoundError):
+        store.copy("jobs/a", "other/c")
