@@ -1,0 +1,45 @@
+/** How things are said: times, statuses, and which words of a draft have settled. */
+
+/** Return a duration in words that fit a line, e.g. "about 40 s". */
+export function duration(seconds) {
+  if (seconds < 1) return "a moment";
+  if (seconds < 90) return `about ${Math.round(seconds)} s`;
+  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`;
+  return `about ${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** Return in one line where a job stands. */
+export function standing(job) {
+  const rest = job.eta_seconds === null ? "" : `, ${duration(job.eta_seconds)} left`;
+  if (job.cancel_requested_at && job.status === "in_progress") return "Cancelling";
+  if (job.status === "queued" && job.attempt > 0) return `Trying again${rest}`;
+  if (job.status === "queued") {
+    return (job.queue_position ? `Number ${job.queue_position} in the queue` : "In the queue") + rest;
+  }
+  if (job.status === "in_progress") return `${phase(job.phase)}${rest}`;
+  return { completed: "Done", failed: "Failed", cancelled: "Cancelled" }[job.status] ?? job.status;
+}
+
+const PHASES = {
+  read: "Reading the video",
+  encode: "Reading the video",
+  denoise: "Denoising",
+  decode: "Developing the frames",
+};
+const phase = (name) => PHASES[name] ?? "Working";
+
+/**
+ * Return the words of a draft as `{ word, isSettled }`: settled is a word that stays what it is in all
+ * later drafts, or while those are not known, one that was the same in the drafts just before.
+ */
+export function settling(drafts, index, final) {
+  const split = (text) => (text ?? "").split(/\s+/).filter(Boolean);
+  const ahead = final === undefined ? [] : [...drafts.slice(index + 1), final];
+  const behind = drafts.slice(Math.max(0, index - 2), index);
+  const others = (final === undefined ? behind : ahead).map(split);
+  const isKnown = final !== undefined || behind.length === 2;
+  return split(drafts[index]).map((word, place) => ({
+    word,
+    isSettled: isKnown && others.every((words) => words[place] === word),
+  }));
+}
