@@ -17,7 +17,7 @@ from pathlib import Path
 from cli.backend import Description, TextWish
 from cli.inputs import Found
 from cli.items import ItemFailed
-from contract.subtitles import srt, vtt
+from contract.subtitles import Cue, srt, vtt
 
 FORMATS = ("txt", "vtt", "srt", "json")
 _TIMED = ("vtt", "srt")
@@ -126,7 +126,7 @@ def _render(name: str, wish: TextWish, found: Description) -> str:
         }
         return json.dumps(content, ensure_ascii=False) + "\n"
     seconds = _playing_seconds(wish.path) if found.seconds is None else found.seconds
-    return {"vtt": vtt, "srt": srt}[name](found.text, seconds)
+    return {"vtt": vtt, "srt": srt}[name]([Cue(0, seconds, found.text)])
 
 
 def _playing_seconds(path: Path) -> float:

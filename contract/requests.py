@@ -48,6 +48,8 @@ class UnderstandRequest(_Stored):
     instruction: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
     seed: int = Field(ge=0, le=MAX_SEED)
     num_inference_steps: int = Field(gt=0)
+    #: cut the video into segments of so many seconds and caption each; None: one text for all
+    segment_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     #: what the text is handed out as where nothing else is asked for
     response_format: CaptionFormat | None = None
 
@@ -55,11 +57,21 @@ class UnderstandRequest(_Stored):
 JobRequest = Annotated[GenerateRequest | UnderstandRequest, Field(discriminator="kind")]
 
 
+class Segment(_Stored):
+    """The text of a stretch of a video; `start` and `end` are seconds from its beginning."""
+
+    start: float
+    end: float
+    text: str
+
+
 class JobResult(_Stored):
     """What a completed job has made; also the content of its manifest."""
 
     #: caption, or answer to the instruction; None where the mode makes no text
     text: str | None = None
+    #: of a video that was cut: its stretches in order, whose texts are the lines of `text`
+    segments: list[Segment] = Field(default_factory=list)
     #: variant name to artifact key, e.g. {"video": "jobs/video_x/1/video.mp4"}
     artifacts: dict[str, str] = Field(default_factory=dict)
     seed: int

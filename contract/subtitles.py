@@ -1,29 +1,51 @@
-"""Writes a caption as subtitle text: one cue that lasts as long as the video."""
+"""Writes texts as subtitles: one cue for each, none for an empty one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
 
 
-def vtt(caption: str, duration_seconds: float) -> str:
-    """Return WebVTT text; an empty caption gives a file without cues."""
-    cue = f"\n{_span(duration_seconds, '.')}\n{escape(_one_line(caption), quote=False)}\n"
-    return "WEBVTT\n" + (cue if _one_line(caption) else "")
+class Cue(NamedTuple):
+    """What is shown from `start` to `end`, in seconds."""
+
+    start: float
+    end: float
+    text: str
 
 
-def srt(caption: str, duration_seconds: float) -> str:
-    """Return SubRip text; an empty caption gives an empty file."""
-    cue = f"1\n{_span(duration_seconds, ',')}\n{_one_line(caption)}\n"
-    return cue if _one_line(caption) else ""
+def vtt(cues: Sequence[Cue]) -> str:
+    """Return WebVTT text."""
+    shown = [
+        f"\n{_span(cue, '.')}\n{escape(_one_line(cue.text), quote=False)}\n"
+        for cue in _filled(cues)
+    ]
+    return "WEBVTT\n" + "".join(shown)
 
 
-def _one_line(caption: str) -> str:
-    return " ".join(caption.split())  # an empty line would end the cue
+def srt(cues: Sequence[Cue]) -> str:
+    """Return SubRip text; empty where there is no cue."""
+    return "\n".join(
+        f"{number}\n{_span(cue, ',')}\n{_one_line(cue.text)}\n"
+        for number, cue in enumerate(_filled(cues), 1)
+    )
 
 
-def _span(duration_seconds: float, separator: str) -> str:
-    seconds, milliseconds = divmod(round(duration_seconds * 1000), 1000)
+def _filled(cues: Sequence[Cue]) -> list[Cue]:
+    return [cue for cue in cues if cue.text.strip()]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())  # an empty line would end the cue
+
+
+def _span(cue: Cue, separator: str) -> str:
+    return f"{_clock(cue.start, separator)} --> {_clock(cue.end, separator)}"
+
+
+def _clock(time_seconds: float, separator: str) -> str:
+    seconds, milliseconds = divmod(round(time_seconds * 1000), 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    end = f"{hours:02}:{minutes:02}:{seconds:02}{separator}{milliseconds:03}"
-    return f"00:00:00{separator}000 --> {end}"
+    return f"{hours:02}:{minutes:02}:{seconds:02}{separator}{milliseconds:03}"

@@ -22,6 +22,13 @@ class CaptionCreate(BaseModel):
     )
     seed: Seed | None = Field(default=None, description="Same seed, same text; else random")
     num_inference_steps: int | None = Field(default=None, gt=0, description="Denoising steps")
+    segment_seconds: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Cut the video into segments of so many seconds and caption each",
+    )
     response_format: CaptionFormat | None = Field(
         default=None, description="What `/content` answers with where it is not asked for a format"
     )
@@ -49,5 +56,6 @@ def understand_request(
         num_inference_steps=check_steps(
             body.num_inference_steps, capabilities.default_understand_steps, capabilities
         ),
+        segment_seconds=body.segment_seconds,
         response_format=body.response_format,
     )

@@ -1,15 +1,15 @@
-"""The text of a job in each of its formats: plain, JSON, subtitles over the whole video."""
+"""The text of a job in each of its formats: plain, JSON, subtitles."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from contract.records import JobRecord
-from contract.requests import GenerateRequest, UnderstandRequest
-from contract.subtitles import srt, vtt
+from contract.requests import GenerateRequest, Segment, UnderstandRequest
+from contract.subtitles import Cue, srt, vtt
 from server.content import Content, rendered
 from server.errors import NotFound
 from server.fields import MODEL_ID
@@ -25,8 +25,16 @@ class Text:
     duration_s: float | None
     #: what the JSON says, the text included
     facts: dict[str, Any]
+    #: stretches of the video with a text of their own; empty where there is one text for all of it
+    segments: Sequence[Segment] = ()
     #: the format where none is asked for
     preferred: str = "text"
+
+    def cues(self) -> list[Cue]:
+        """Return what is shown when, with one cue over the whole video where it was not cut."""
+        if self.segments:
+            return [Cue(part.start, part.end, part.text) for part in self.segments]
+        return [Cue(0, self.duration_s or 0, self.text)]
 
     def formats(self) -> list[str]:
         """Return the formats that can be made."""
@@ -65,12 +73,12 @@ def caption_text(record: JobRecord) -> Text | None:
     facts: dict[str, Any] = {"id": record.id, "text": result.text}
     facts |= {"instruction": request.instruction, "model": MODEL_ID, "seed": result.seed}
     preferred = request.response_format or "text"
-    return Text(record.id, result.text, result.input_seconds, facts, preferred)
+    return Text(record.id, result.text, result.input_seconds, facts, result.segments, preferred)
 
 
 def _verbose(text: Text) -> str:
-    segment = {"id": 0, "start": 0.0, "end": text.duration_s, "text": text.text}
-    return _json(text.facts | {"duration": text.duration_s, "segments": [segment]})
+    segments = [{"id": at, **cue._asdict()} for at, cue in enumerate(text.cues())]
+    return _json(text.facts | {"duration": text.duration_s, "segments": segments})
 
 
 def _json(value: dict[str, Any]) -> str:
@@ -82,12 +90,8 @@ _FORMATS: dict[str, tuple[str, str, Callable[[Text], str]]] = {
     "txt": ("txt", "text/plain; charset=utf-8", lambda text: f"{text.text}\n"),
     "text": ("txt", "text/plain; charset=utf-8", lambda text: f"{text.text}\n"),
     "json": ("json", "application/json", lambda text: _json(text.facts)),
-    "vtt": ("vtt", "text/vtt; charset=utf-8", lambda text: vtt(text.text, text.duration_s or 0)),
-    "srt": (
-        "srt",
-        "application/x-subrip; charset=utf-8",
-        lambda text: srt(text.text, text.duration_s or 0),
-    ),
+    "vtt": ("vtt", "text/vtt; charset=utf-8", lambda text: vtt(text.cues())),
+    "srt": ("srt", "application/x-subrip; charset=utf-8", lambda text: srt(text.cues())),
     "verbose_json": ("json", "application/json", _verbose),
 }
 _TIMED = ("vtt", "srt", "verbose_json")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from contract.errors import ErrorInfo
 from contract.records import JobRecord, Status
-from contract.requests import GenerateRequest, Mode, UnderstandRequest
+from contract.requests import GenerateRequest, Mode, Segment, UnderstandRequest
 from server.fields import MODEL_ID
 from server.outlook import ENDED, Outlook
 from server.texts import caption_text
@@ -77,6 +77,9 @@ class Caption(Job):
 
     object: Literal["caption"] = "caption"
     text: str | None = Field(description="The caption, or the answer to `instruction`")
+    segments: list[Segment] = Field(
+        description="Where `segment_seconds` was given: each text is a line of `text`"
+    )
     instruction: str | None
     duration_s: float | None = Field(description="How long the input video plays")
 
@@ -111,7 +114,7 @@ def video_view(record: JobRecord, retention_days: float, outlook: Outlook = ENDE
     assert isinstance(request, GenerateRequest)
     text = record.result.text if record.result else None
     files = record.result.artifacts if record.result else {}
-    variants: list[str] = [name for name in ("video", "thumbnail") if name in files]
+    variants: list[str] = [name for name in ("video", "thumbnail", "spritesheet") if name in files]
     if text is not None:
         variants += ["caption", "txt", "vtt", "srt"]
     return Video(
@@ -140,6 +143,7 @@ def caption_view(record: JobRecord, retention_days: float, outlook: Outlook = EN
         **_job_fields(record, request, retention_days, outlook),
         urls=_urls(record, "/v1/captions", "format", text.formats() if text else []),
         text=text.text if text else None,
+        segments=record.result.segments if record.result else [],
         instruction=request.instruction,
         duration_s=record.result.input_seconds if record.result else None,
     )

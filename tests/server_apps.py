@@ -5,7 +5,7 @@ What a worker would do is done by the tests themselves, through the job store th
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from contract.artifacts import ArtifactStore, job_prefix
 from contract.engine_status import beat, publish_capabilities
 from contract.jobs import JobStore
 from contract.records import Status
-from contract.requests import Capabilities, JobResult
+from contract.requests import Capabilities, JobResult, Segment
 from server.app import create_app
 from server.settings import ServerSettings
 
@@ -62,6 +62,7 @@ class Worker:
         job_id: str,
         text: str | None = "a red circle moves left",
         seconds: float | None = None,
+        segments: Sequence[Segment] = (),
         **files: bytes,
     ) -> None:
         """Claim a job and finish it with artifacts, e.g. `video=b"..."`.
@@ -69,12 +70,18 @@ class Worker:
         `seconds` is how long the input video plays.
         """
         attempt = self.start(job_id)
-        suffixes = {"video": "mp4", "thumbnail": "jpg"}
+        suffixes = {"video": "mp4", "thumbnail": "jpg", "spritesheet": "jpg"}
         keys = {name: f"{job_prefix(job_id, attempt)}{name}.{suffixes[name]}" for name in files}
         for name, data in files.items():
             self.artifacts.put(keys[name], data, "application/octet-stream")
         request = self.jobs.get(job_id).parsed_request()
-        result = JobResult(text=text, artifacts=keys, seed=request.seed, input_seconds=seconds)
+        result = JobResult(
+            text=text,
+            segments=list(segments),
+            artifacts=keys,
+            seed=request.seed,
+            input_seconds=seconds,
+        )
         assert self.jobs.finish(job_id, attempt, Status.COMPLETED, result=result)
 
 

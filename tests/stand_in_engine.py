@@ -16,7 +16,17 @@ from contract.requests import Capabilities, GenerateRequest
 from worker.engine.pulse import Pulse
 from worker.engine.serve import serve
 from worker.process import enter_child
-from worker.protocol import FRAMES_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done, Failed, Preview, Progress
+from worker.protocol import (
+    FRAMES_FILE,
+    SEGMENT_FILES,
+    SPRITESHEET_FILE,
+    THUMBNAIL_FILE,
+    VIDEO_FILE,
+    Done,
+    Failed,
+    Preview,
+    Progress,
+)
 from worker.run_folder import RunFolder
 from worker.video_io import thumbnail_jpeg
 
@@ -54,7 +64,9 @@ class StandIn:
             yield Progress(phase="denoise", step=step, of=request.num_inference_steps)
             if getattr(request, "preview_interval", None) and step % request.preview_interval == 0:
                 yield _preview(request, step, start.workdir)
-        yield Done(text=_make(request, start.workdir), seed=request.seed, stage_durations={})
+        texts = _segment_texts(start.workdir)
+        text = "\n".join(texts) or _make(request, start.workdir)
+        yield Done(text=text, segment_texts=texts, seed=request.seed, stage_durations={})
 
     def explain(self, error):
         if isinstance(error, ValueError):
@@ -73,8 +85,17 @@ def _make(request, workdir):
     if isinstance(request, GenerateRequest):
         (workdir / VIDEO_FILE).write_bytes(b"a video of " + request.prompt.encode())
         (workdir / THUMBNAIL_FILE).write_bytes(b"a thumbnail")
+        (workdir / SPRITESHEET_FILE).write_bytes(b"a sprite sheet")
         return "caption of " + request.prompt
-    frames = np.load(workdir / FRAMES_FILE)
+    return _describe(workdir / FRAMES_FILE)
+
+
+def _segment_texts(workdir):
+    return [_describe(path) for path in sorted(workdir.glob(SEGMENT_FILES))]
+
+
+def _describe(path):
+    frames = np.load(path)
     return f"{frames.dtype} {frames.shape}, mean {round(frames.mean())}"
 
 

@@ -19,7 +19,7 @@ from contract.errors import ErrorInfo
 from contract.jobs import JobStore
 from contract.jobs import Progress as Answer
 from contract.records import JobRecord
-from contract.requests import GenerateRequest, JobResult
+from contract.requests import GenerateRequest, JobResult, Segment
 from worker.delivery import deliver, find_delivered
 from worker.engine_link import EngineLink
 from worker.failures import Cancelled, JobFailed, NotMine
@@ -99,7 +99,7 @@ class Attempt:
         fetch = partial(
             fetch_clip,
             around.artifacts,
-            request.source,
+            request,
             self._workdir,
             around.run.capabilities(),
             around.settings,
@@ -109,7 +109,8 @@ class Attempt:
         done = self._ask_engine()
         durations = {"read": seconds, **done.stage_durations}
         own = {"stage_durations": durations, "input_seconds": found.seconds}
-        return done.model_copy(update=own | {"notes": found.notes + done.notes})
+        own |= {"notes": found.notes + done.notes, "segments": _segments(found.spans, done)}
+        return done.model_copy(update=own)
 
     def _ask_engine(self) -> Done:
         around, record = self._around, self._record
@@ -147,3 +148,8 @@ class Attempt:
             log.warning("job %s: no preview of step %d: %s", record.id, preview.step, error)
             return None
         return key
+
+
+def _segments(spans: list[tuple[float, float]], done: Done) -> list[Segment]:
+    timed = zip(spans, done.segment_texts, strict=True)
+    return [Segment(start=start, end=end, text=text) for (start, end), text in timed]

@@ -16,12 +16,13 @@ from contract.queues import Kind
 from contract.records import JobRecord
 from contract.requests import JobResult
 from worker.failures import StorageLost
-from worker.protocol import THUMBNAIL_FILE, VIDEO_FILE, Done
+from worker.protocol import SPRITESHEET_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done
 
 #: variant -> (file name, content type)
 _FILES = {
     "video": (VIDEO_FILE, "video/mp4"),
     "thumbnail": (THUMBNAIL_FILE, "image/jpeg"),
+    "spritesheet": (SPRITESHEET_FILE, "image/jpeg"),
     "txt": ("caption.txt", "text/plain; charset=utf-8"),
     "caption": ("caption.json", "application/json"),
 }
@@ -48,7 +49,9 @@ def deliver(store: ArtifactStore, workdir: Path, record: JobRecord, done: Done) 
             name, content_type = _FILES[variant]
             store.put(prefix + name, workdir / name, content_type)
             artifacts[variant] = prefix + name
-        result = JobResult(artifacts=artifacts, **done.model_dump(exclude={"type"}))
+        result = JobResult(
+            artifacts=artifacts, **done.model_dump(exclude={"type", "segment_texts"})
+        )
         store.put(prefix + MANIFEST, result.model_dump_json().encode(), "application/json")
     except (BaseError, OSError) as error:
         raise StorageLost(f"the artifact store took no file: {error}") from error
@@ -58,7 +61,7 @@ def deliver(store: ArtifactStore, workdir: Path, record: JobRecord, done: Done) 
 def _variants(kind: Kind, done: Done) -> Iterator[str]:
     # not what lies in the folder: it may be removed while a left-behind thread delivers it
     if kind == "generate":
-        yield from ("video", "thumbnail")
+        yield from ("video", "thumbnail", "spritesheet")
     if done.text is not None:
         yield from ("txt", "caption")
 

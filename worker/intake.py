@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,17 @@ from obstore.exceptions import BaseError
 
 from contract.artifacts import ArtifactStore
 from contract.errors import ErrorCode, ErrorInfo
-from contract.requests import Capabilities
+from contract.requests import Capabilities, UnderstandRequest
 from worker.failures import JobFailed, StorageLost
 from worker.protocol import FRAMES_FILE
 from worker.settings import WorkerSettings
-from worker.video_io import Clip, Limits, VideoError, read_clip_in_child
+from worker.video_io import (
+    Limits,
+    SegmentFile,
+    VideoError,
+    read_clip_in_child,
+    read_segments_in_child,
+)
 
 _PARAM = "video"
 
@@ -25,20 +31,22 @@ class Input:
 
     seconds: float
     notes: list[str]
+    #: start and end of each segment in seconds, where the video was cut
+    spans: list[tuple[float, float]] = field(default_factory=list)
 
 
 def fetch_clip(
     store: ArtifactStore,
-    source: str,
+    request: UnderstandRequest,
     workdir: Path,
     capabilities: Capabilities,
     settings: WorkerSettings,
 ) -> Input:
-    """Put the frames of a stored video into `workdir`.
+    """Put the frames of a video into `workdir`: one clip, or one for each segment.
 
     Args:
         store: holds the video.
-        source: its key.
+        request: which video, and how it is cut.
         workdir: where the frames go.
         capabilities: size and number of frames that the checkpoint takes.
         settings: bounds of the input.
@@ -51,22 +59,30 @@ def fetch_clip(
         StorageLost: if the store does not answer.
     """
     path = workdir / "source"
-    _download(store, source, path)
+    _download(store, request.source, path)
     height, width = capabilities.sizes[0]
+    size = {"num_frames": capabilities.default_num_frames, "height": height, "width": width}
+    limits = _limits(settings)
     try:
-        clip = read_clip_in_child(
-            path,
-            num_frames=capabilities.default_num_frames,
-            height=height,
-            width=width,
-            directory=workdir,
-            limits=_limits(settings),
-        )
+        if request.segment_seconds is None:
+            clip = read_clip_in_child(path, **size, directory=workdir, limits=limits)
+            np.save(workdir / FRAMES_FILE, clip.frames)
+            found = Input(clip.info.duration_seconds, _notes(clip.repeated_frames, clip.truncated))
+        else:
+            length = request.segment_seconds
+            found = _of_segments(
+                read_segments_in_child(path, length, **size, directory=workdir, limits=limits)
+            )
     except VideoError as error:
         raise JobFailed(ErrorInfo(code=error.code, message=str(error), param=_PARAM)) from error
     path.unlink()
-    np.save(workdir / FRAMES_FILE, clip.frames)
-    return Input(clip.info.duration_seconds, _notes(clip))
+    return found
+
+
+def _of_segments(segments: list[SegmentFile]) -> Input:
+    repeated = max(segment.repeated_frames for segment in segments)
+    spans = [(segment.start, segment.end) for segment in segments]
+    return Input(segments[-1].end, _notes(repeated, segments[-1].truncated), spans)
 
 
 def _download(store: ArtifactStore, source: str, path: Path) -> None:
@@ -88,13 +104,13 @@ def _limits(settings: WorkerSettings) -> Limits:
     )
 
 
-def _notes(clip: Clip) -> list[str]:
+def _notes(repeated_frames: int, truncated: bool) -> list[str]:
     notes = []
-    if clip.repeated_frames:
+    if repeated_frames:
         notes.append(
             f"the video has fewer frames than the model looks at: its last frame was repeated "
-            f"{clip.repeated_frames} times"
+            f"{repeated_frames} times"
         )
-    if clip.truncated:
+    if truncated:
         notes.append("the file is truncated: only its readable part was looked at")
     return notes

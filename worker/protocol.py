@@ -13,15 +13,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from contract.requests import JobRequest
+from contract.requests import JobRequest, Segment
 
 #: no message is longer, in bytes
 MAX_MESSAGE = 1 << 18
 #: what the slot puts into the workdir of an understand job: uint8 (F, H, W, 3)
 FRAMES_FILE = "frames.npy"
+#: the same where the video is cut: one file per segment, whose names sort like the segments
+SEGMENT_FILES = "segment-*.npy"
 #: what the engine puts into the workdir of a generate job
 VIDEO_FILE = "video.mp4"
 THUMBNAIL_FILE = "thumbnail.jpg"
+SPRITESHEET_FILE = "spritesheet.jpg"
 
 
 class _Message(BaseModel):
@@ -66,11 +69,14 @@ class Done(_Message):
 
     type: Literal["done"] = "done"
     text: str | None
+    #: of each segment, where the video was cut
+    segment_texts: list[str] = Field(default_factory=list)
     seed: int
     stage_durations: dict[str, float]
     peak_memory_mb: float | None = None
     batched: int = 1
-    #: filled in by the slot, which has read the input video
+    #: from here on filled in by the slot, which has read the input video
+    segments: list[Segment] = Field(default_factory=list)
     input_seconds: float | None = None
     notes: list[str] = Field(default_factory=list)
 

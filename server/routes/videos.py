@@ -33,7 +33,7 @@ _CHOSEN_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 #: paths beside the jobs
 _RESERVED = ("models", "sync")
 
-Variant = Literal["video", "thumbnail", "caption", "txt", "vtt", "srt"]
+Variant = Literal["video", "thumbnail", "spritesheet", "caption", "txt", "vtt", "srt"]
 #: variants made from the record, and their format
 _TEXTS = {"caption": "json", "txt": "txt", "vtt": "vtt", "srt": "srt"}
 

@@ -10,7 +10,7 @@ from rq.serializers import JSONSerializer
 from server_apps import Worker
 
 from contract.artifacts import upload_key
-from contract.requests import UnderstandRequest
+from contract.requests import Segment, UnderstandRequest
 from server.settings import ServerSettings
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -121,6 +121,31 @@ def test_verbose_json_has_a_segment_over_the_whole_video(api: TestClient, worker
     assert {api.get(url).status_code for url in caption["urls"].values()} == {200}
 
 
+def test_subtitles_of_a_video_that_was_cut_have_the_times_of_its_segments(
+    api: TestClient, worker: Worker
+) -> None:
+    caption_id = upload(api, segment_seconds="1.5")
+    request = worker.jobs.get(caption_id).parsed_request()
+    assert request.segment_seconds == 1.5
+    segments = [
+        Segment(start=0, end=1.5, text="a red circle"),
+        Segment(start=1.5, end=2.5, text="a blue square"),
+    ]
+    worker.complete(caption_id, text="a red circle\na blue square", seconds=2.5, segments=segments)
+    caption = api.get(f"/v1/captions/{caption_id}").json()
+    assert caption["segments"] == [segment.model_dump() for segment in segments]
+    content = f"/v1/captions/{caption_id}/content"
+    assert api.get(content, params={"format": "srt"}).text == (
+        "1\n00:00:00,000 --> 00:00:01,500\na red circle\n\n"
+        "2\n00:00:01,500 --> 00:00:02,500\na blue square\n"
+    )
+    verbose = api.get(content, params={"format": "verbose_json"}).json()
+    assert [(part["id"], part["start"], part["text"]) for part in verbose["segments"]] == [
+        (0, 0, "a red circle"),
+        (1, 1.5, "a blue square"),
+    ]
+
+
 def test_a_text_without_a_duration_has_no_subtitles(api: TestClient, worker: Worker) -> None:
     caption_id = upload(api)
     worker.complete(caption_id)
@@ -183,6 +208,7 @@ def test_a_caption_is_no_video(api: TestClient) -> None:
         ({"video": ("a", b"x")}, {"instruction": " "}, "instruction", "invalid_value"),
         ({"video": ("a", b"x")}, {"prompt": "x"}, "prompt", "unknown_parameter"),
         ({"video": ("a", b"x")}, {"model": "other"}, "model", "model_not_found"),
+        ({"video": ("a", b"x")}, {"segment_seconds": "0"}, "segment_seconds", "invalid_value"),
         ({"video": ("a", b"x")}, {"response_format": "ass"}, "response_format", "invalid_value"),
     ],
 )

@@ -1,9 +1,12 @@
 """The real engine with a tiny random checkpoint: what goes in and what comes out."""
 
+import io
 import json
 
 import av
+import numpy as np
 import pytest
+from PIL import Image
 from worker_house import House
 
 from contract.engine_status import read_capabilities
@@ -133,6 +136,27 @@ def test_finished_video_can_be_captioned(house, generated):
     assert set(record.result.stage_durations) == {"read", "denoise"}
 
 
+def test_text_of_a_segment_is_that_of_the_same_clip_alone(house, generated):
+    source = generated.result.artifacts["video"]
+    whole = house.completed(house.understand(source)).result
+    cut = house.completed(house.understand(source, segment_seconds=1000.0)).result
+    assert [segment.text for segment in cut.segments] == [whole.text]
+    halves = house.understand(source, segment_seconds=whole.input_seconds / 2)
+    result = house.completed(halves).result
+    assert [segment.start for segment in result.segments] == [0, whole.input_seconds / 2]
+    assert "\n".join(segment.text for segment in result.segments) == result.text
+    assert house.steps(halves) == [[1, 2, 3, 4]]
+
+
+def test_sprite_sheet_shows_the_first_frame_first(house, can, generated):
+    sheet = Image.open(io.BytesIO(content(house, generated, "spritesheet")))
+    first = Image.open(io.BytesIO(content(house, generated, "thumbnail")))
+    height, width = can.sizes[0]
+    assert sheet.size == (4 * width, -(-min(16, can.default_num_frames) // 4) * height)
+    tile = np.asarray(sheet.crop((0, 0, width, height)), int)
+    assert np.abs(tile - np.asarray(first, int)).mean() < 8
+
+
 def test_clip_shorter_than_the_model_looks_at_is_noted(house, make):
     short = house.completed(make(num_frames=1))
     record = house.completed(house.understand(short.result.artifacts["video"]))
@@ -143,7 +167,7 @@ def test_clip_shorter_than_the_model_looks_at_is_noted(house, make):
 def test_mode_without_a_caption_stream_makes_a_video_alone(house, make, mode):
     record = house.completed(make(mode=mode))
     assert record.result.text is None
-    assert set(record.result.artifacts) == {"video", "thumbnail"}
+    assert set(record.result.artifacts) == {"video", "thumbnail", "spritesheet"}
 
 
 def test_same_request_gives_the_same_bytes_alone_and_interleaved(house, make, generated):

@@ -12,7 +12,7 @@ from cli.embedded import EmbeddedRedis
 from contract.engine_status import read_capabilities, warm_workers
 from contract.records import Status
 from worker.delivery import deliver
-from worker.protocol import THUMBNAIL_FILE, VIDEO_FILE, Done
+from worker.protocol import SPRITESHEET_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done
 from worker.tickets import enqueue
 
 pytestmark = pytest.mark.timeout(90)
@@ -65,7 +65,8 @@ def test_generate_job_is_delivered_with_its_manifest(shared):
     job_id = shared.generate("a red ball")
     record = shared.completed(job_id)
     prefix = f"jobs/{job_id}/1/"
-    names = ["caption.json", "caption.txt", "manifest.json", "thumbnail.jpg", "video.mp4"]
+    pictures = ["spritesheet.jpg", "thumbnail.jpg"]
+    names = ["caption.json", "caption.txt", "manifest.json", *pictures, "video.mp4"]
     assert shared.artifacts.list(prefix) == [prefix + name for name in names]
     assert shared.artifacts.get(record.result.artifacts["video"]) == b"a video of a red ball"
     assert shared.artifacts.get(prefix + "caption.txt") == b"caption of a red ball\n"
@@ -89,6 +90,25 @@ def test_understand_job_gets_the_clip_at_the_size_of_the_checkpoint(shared, smal
     assert record.result.text.startswith("uint8 (5, 32, 48, 3), mean ")
     assert record.result.stage_durations["read"] > 0
     assert record.result.input_seconds == pytest.approx(1.0)
+
+
+def test_video_is_cut_into_segments_with_a_text_and_a_time_each(shared, small_video):
+    shared.artifacts.put("uploads/s/source", small_video, "video/mp4")
+    job_id = shared.understand("uploads/s/source", segment_seconds=0.4)
+    result = shared.completed(job_id).result
+    spans = [(segment.start, segment.end) for segment in result.segments]
+    assert spans == [(0, 0.4), (0.4, 0.8), (0.8, pytest.approx(1.0))]
+    texts = [segment.text for segment in result.segments]
+    assert len(set(texts)) == 3
+    assert result.text == "\n".join(texts)
+    assert result.input_seconds == pytest.approx(1.0)
+
+
+def test_video_that_would_be_too_many_segments_is_refused(shared, small_video):
+    shared.artifacts.put("uploads/s/source", small_video, "video/mp4")
+    error = shared.ended(shared.understand("uploads/s/source", segment_seconds=0.005)).error
+    assert error.code == "too_many_segments"
+    assert "segment_seconds must be at least" in error.message
 
 
 def test_understand_job_of_a_file_that_is_no_video_fails_with_the_code_of_the_reader(shared):
@@ -145,7 +165,7 @@ def test_retry_that_finds_all_delivered_only_finalises(shared, tmp_path):
     job_id = shared.submit(request, enqueued=False)
     assert shared.jobs.claim(job_id, "a slot that dies after its manifest") == 1
     done = Done(text="made before", seed=7, stage_durations={})
-    for name in (VIDEO_FILE, THUMBNAIL_FILE):
+    for name in (VIDEO_FILE, THUMBNAIL_FILE, SPRITESHEET_FILE):
         (tmp_path / name).write_bytes(b"made before")
     result = deliver(shared.artifacts, tmp_path, shared.jobs.get(job_id), done)
     enqueue(shared.queues["generate"], job_id)

@@ -4,7 +4,7 @@ from contract.artifacts import MANIFEST, ArtifactStore, job_prefix
 from contract.records import JobRecord, Status
 from worker.delivery import deliver, find_delivered
 from worker.failures import StorageLost
-from worker.protocol import THUMBNAIL_FILE, VIDEO_FILE, Done
+from worker.protocol import SPRITESHEET_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done
 
 JOB = "video_1"
 
@@ -20,6 +20,7 @@ def workdir(tmp_path):
     folder.mkdir()
     (folder / VIDEO_FILE).write_bytes(b"a video")
     (folder / THUMBNAIL_FILE).write_bytes(b"a picture")
+    (folder / SPRITESHEET_FILE).write_bytes(b"many pictures")
     return folder
 
 
@@ -34,7 +35,7 @@ def done(text="a ball"):
 def test_delivered_result_is_found_by_the_next_attempt(store, workdir):
     result = deliver(store, workdir, claimed(1), done())
     assert find_delivered(store, JOB, before=2) == result
-    assert set(result.artifacts) == {"video", "thumbnail", "caption", "txt"}
+    assert set(result.artifacts) == {"video", "thumbnail", "spritesheet", "caption", "txt"}
 
 
 def test_own_attempt_has_delivered_nothing_yet(store, workdir):
@@ -58,6 +59,7 @@ def test_result_without_text_has_no_caption_files(store, workdir):
     assert set(deliver(store, workdir, claimed(1), done(text=None)).artifacts) == {
         "video",
         "thumbnail",
+        "spritesheet",
     }
 
 

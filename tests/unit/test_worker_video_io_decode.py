@@ -13,7 +13,7 @@ from video_files import (
     numbers_of,
 )
 
-from worker.video_io import Clip, Limits, read_clip, sampling
+from worker.video_io import Clip, Limits, read_clip, read_segments, sampling
 from worker.video_io.geometry import cover_box
 
 pytestmark = pytest.mark.timeout(20)
@@ -237,3 +237,38 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path: Path) -> None:
     frame = _clip(path, 1, 48, 48).frames[0]  # 96x48 stored, 48x48 shown: nothing is cropped
     assert frame[2, 2, 0] > 200
     assert frame[2, 44, 1] > 200
+
+
+@pytest.mark.parametrize(
+    ("total", "length", "ends"),
+    [
+        (4.0, 2.0, [2, 4]),
+        (4.004, 2.0, [2, 4.004]),
+        (4.19, 2.0, [2, 4.19]),
+        (4.3, 2.0, [2, 4, 4.3]),
+        (1.0, 2.0, [1]),
+        (0.0, 2.0, [0]),
+    ],
+)
+def test_segments_cover_the_whole_video_without_a_scrap_at_the_end(
+    total: float, length: float, ends: list[float]
+) -> None:
+    spans = sampling.segment_spans(total, length)
+    assert spans == list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def test_a_segment_without_a_frame_of_its_own_shows_the_one_before() -> None:
+    assert sampling.times_within([0, 10, 20], 12, 15) == [10]
+    assert sampling.times_within([0, 10, 20], 10, 20) == [10]
+    assert sampling.times_within([0, 10, 20], 5, 25) == [0, 10, 20]
+
+
+def test_a_truncated_video_is_cut_as_far_as_it_can_be_read(tmp_path: Path) -> None:
+    path = numbered_video(tmp_path / "a.avi", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", fps=10)
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    segments = list(read_segments(cut, 1.0, num_frames=5, height=32, width=32))
+    assert segments[-1].end < 4
+    assert [segment.clip.truncated for segment in segments] == [False] * (len(segments) - 1) + [
+        True
+    ]

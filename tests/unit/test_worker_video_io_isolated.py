@@ -8,9 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from video_files import moving_pattern, numbered_video
+from video_files import moving_pattern, numbered_video, numbers_of
 
-from worker.video_io import Clip, Limits, VideoError, isolated, read_clip, read_clip_in_child
+from worker.video_io import (
+    Clip,
+    Limits,
+    VideoError,
+    isolated,
+    read_clip,
+    read_clip_in_child,
+    read_segments_in_child,
+)
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -33,6 +41,18 @@ def test_the_child_reads_what_the_parent_would(tmp_path: Path, directory: Path) 
     assert np.array_equal(clip.frames, expected.frames)
     assert (clip.info, clip.repeated_frames) == (expected.info, 4)
     assert list(directory.iterdir()) == []
+
+
+def test_the_child_cuts_a_video_into_segments(tmp_path: Path, directory: Path) -> None:
+    path = numbered_video(tmp_path / "a.mp4", count=50, fps=10)
+    segments = read_segments_in_child(
+        path, 2.0, num_frames=5, height=32, width=32, directory=directory
+    )
+    assert [(part.start, part.end) for part in segments] == [(0, 2), (2, 4), (4, 5)]
+    shown = [numbers_of(np.load(part.path)) for part in segments]
+    assert [(numbers[0], numbers[-1]) for numbers in shown] == [(0, 19), (20, 39), (40, 49)]
+    assert [part.repeated_frames for part in segments] == [0, 0, 0]
+    assert sorted(directory.iterdir()) == [part.path for part in segments]
 
 
 def test_a_refusal_of_the_child_is_the_refusal_of_the_call(tmp_path: Path, directory: Path) -> None:

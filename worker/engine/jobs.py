@@ -18,8 +18,17 @@ from contract.requests import GenerateRequest, UnderstandRequest
 from model import Step, UniViGUPipeline
 from worker.engine.device import peak_memory_mb
 from worker.engine.running import Steps
-from worker.protocol import FRAMES_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done, Preview, Progress
-from worker.video_io import Mp4Encoder, thumbnail_jpeg
+from worker.protocol import (
+    FRAMES_FILE,
+    SEGMENT_FILES,
+    SPRITESHEET_FILE,
+    THUMBNAIL_FILE,
+    VIDEO_FILE,
+    Done,
+    Preview,
+    Progress,
+)
+from worker.video_io import Mp4Encoder, SpriteSheet, thumbnail_jpeg
 
 T = TypeVar("T")
 _Seconds = defaultdict[str, float]
@@ -75,16 +84,29 @@ def run_generate(
 
 
 def run_understand(pipeline: UniViGUPipeline, request: UnderstandRequest, workdir: Path) -> Steps:
-    """Caption the frames in `workdir`, or answer the instruction about them."""
+    """Caption the frames in `workdir`, or answer the instruction about them.
+
+    Where the video was cut into segments, each gets a text of its own, from the same seed.
+    """
     seconds: _Seconds = defaultdict(float)
-    steps = pipeline.understand_steps(
-        np.load(workdir / FRAMES_FILE, allow_pickle=False),
-        instruction=request.instruction,
-        num_inference_steps=request.num_inference_steps,
-        seed=request.seed,
-    )
-    last = yield from _denoise(steps, seconds)
-    yield _done(_caption(pipeline, last), request.seed, seconds)
+    segments = sorted(workdir.glob(SEGMENT_FILES))
+    clips = segments or [workdir / FRAMES_FILE]
+    texts = []
+    for at, clip in enumerate(clips):
+        steps = pipeline.understand_steps(
+            np.load(clip, allow_pickle=False),
+            instruction=request.instruction,
+            num_inference_steps=request.num_inference_steps,
+            seed=request.seed,
+        )
+        last = None
+        for last in _timed(steps, seconds, "denoise"):
+            done = at * last.total + last.index
+            yield Progress(phase="denoise", step=done, of=len(clips) * last.total)
+        assert last is not None
+        texts.append(_caption(pipeline, last))
+    final = _done("\n".join(texts), request.seed, seconds)
+    yield final.model_copy(update={"segment_texts": texts}) if segments else final
 
 
 def _preview(
@@ -98,14 +120,6 @@ def _preview(
     return Preview(step=step.index, of=step.total, caption=caption, frame=name)
 
 
-def _denoise(steps: Iterator[Step], seconds: _Seconds) -> Generator[Progress, None, Step]:
-    last = None
-    for last in _timed(steps, seconds, "denoise"):
-        yield Progress(phase="denoise", step=last.index, of=last.total)
-    assert last is not None
-    return last
-
-
 def _caption(pipeline: UniViGUPipeline, last: Step) -> str:
     assert last.token_ids is not None
     return pipeline.decode_caption(last.token_ids)
@@ -117,13 +131,15 @@ def _encode(
     request: GenerateRequest,
     workdir: Path,
 ) -> Generator[Progress, None, None]:
-    written = 0
+    written, sheet = 0, SpriteSheet(request.num_frames)
     for chunk in chunks:
         if written == 0:
             (workdir / THUMBNAIL_FILE).write_bytes(thumbnail_jpeg(chunk[0]))
         encoder.write(chunk)
+        sheet.add(chunk)
         written += len(chunk)
         yield Progress(phase="decode", step=written, of=request.num_frames)
+    (workdir / SPRITESHEET_FILE).write_bytes(sheet.jpeg())
 
 
 def _timed(items: Iterator[T], seconds: _Seconds, stage: str) -> Iterator[T]:

@@ -1,6 +1,6 @@
 """The process that reads one hostile video: `python -m worker.video_io.child REQUEST`.
 
-Started by `isolated`; writes the frames to a file and one JSON line to standard output.
+Started by `isolated`; writes the frames to files and one JSON line to standard output.
 """
 
 import ctypes
@@ -10,13 +10,14 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from worker.video_io.decode import read_clip
+from worker.video_io.decode import Segment, read_clip, read_segments
 from worker.video_io.limits import Limits, VideoError
 
 _PR_SET_PDEATHSIG = 1
@@ -32,17 +33,36 @@ def main() -> None:
     sys.stdout.write(json.dumps(_answer(request, limits)) + "\n")
 
 
+def segment_file(at: int) -> str:
+    """Return the name under which the clip of a segment is kept; names sort like segments."""
+    return f"segment-{at:03}.npy"
+
+
 def _answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    segments = _segments(request, limits)
     try:
-        clip = read_clip(Path(request["path"]), **request["size"], limits=limits)
-        np.save(request["output"], clip.frames, allow_pickle=False)
+        return {"segments": [_keep(*numbered, request) for numbered in enumerate(segments)]}
     except VideoError as error:
         return {"error": {"code": error.code, "message": str(error)}}
     except MemoryError:
         message = f"decoding needs more than the limit of {limits.max_memory_bytes} bytes of memory"
         return {"error": {"code": "decode_out_of_memory", "message": message}}
+
+
+def _segments(request: dict[str, Any], limits: Limits) -> Iterator[Segment]:
+    path, size = Path(request["path"]), request["size"]
+    if request["segment_seconds"] is not None:
+        yield from read_segments(path, request["segment_seconds"], **size, limits=limits)
+    else:
+        clip = read_clip(path, **size, limits=limits)
+        yield Segment(0.0, clip.info.duration_seconds, clip)
+
+
+def _keep(at: int, segment: Segment, request: dict[str, Any]) -> dict[str, Any]:
+    clip = segment.clip
+    np.save(Path(request["folder"]) / segment_file(at), clip.frames, allow_pickle=False)
     facts = {"repeated_frames": clip.repeated_frames, "truncated": clip.truncated}
-    return {"info": asdict(clip.info), "facts": facts}
+    return {"span": [segment.start, segment.end], "info": asdict(clip.info), "facts": facts}
 
 
 def die_with(parent: int) -> None:

@@ -15,7 +15,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.subtitles import vtt
+from contract.subtitles import Cue, vtt
 
 _CRF = "18"
 _THREADS = "4"  # fixed: x264's bytes depend on it
@@ -182,7 +182,7 @@ class Mp4Encoder:
     def _subtitle(self) -> list[str]:
         if not self._caption.strip():
             return []
-        text = vtt(self._caption, self._num_frames / self._fps)
+        text = vtt([Cue(0, self._num_frames / self._fps, self._caption)])
         # A data address needs neither a file nor a second pipe.
         address = f"data:text/vtt;base64,{base64.b64encode(text.encode()).decode()}"
         track = ["-map", "1:s", "-c:s", "mov_text", "-metadata:s:s:0", "language=eng"]

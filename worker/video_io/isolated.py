@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from worker.video_io.child import segment_file
 from worker.video_io.decode import Clip
 from worker.video_io.limits import Limits, VideoError, decode_timeout
 from worker.video_io.probe import VideoInfo
@@ -20,6 +21,21 @@ _START_UP_SECONDS = 10.0  # importing takes 0.3 s; the rest is for a machine tha
 _STDERR_TAIL = 2000
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SegmentFile:
+    """A stretch of a video, in seconds from its start, whose frames are in a file.
+
+    The other fields are those of its `Clip`.
+    """
+
+    start: float
+    end: float
+    path: Path
+    info: VideoInfo
+    repeated_frames: int
+    truncated: bool
 
 
 def read_clip_in_child(
@@ -46,24 +62,64 @@ def read_clip_in_child(
     Raises:
         VideoError: as `read_clip`; also `decode_crashed` and `decode_out_of_memory`.
     """
-    limits = limits or Limits()
+    size = {"num_frames": num_frames, "height": height, "width": width}
     with tempfile.TemporaryDirectory(prefix="clip-", dir=directory) as folder:
-        output = Path(folder) / "frames.npy"
-        request = {
-            "parent": os.getpid(),
-            "limits": asdict(limits),
-            "output": str(output),
-            "path": os.path.abspath(path),
-            "size": {"num_frames": num_frames, "height": height, "width": width},
-        }
-        answer = _ask_child(request, limits)
-        if "error" in answer:
-            raise VideoError(**answer["error"])
-        frames = np.load(output, allow_pickle=False)
-        return Clip(frames, VideoInfo(**answer["info"]), **answer["facts"])
+        (kept,) = _ask_child(path, None, size, Path(folder), limits or Limits())
+        frames = np.load(Path(folder) / segment_file(0), allow_pickle=False)
+        return Clip(frames, VideoInfo(**kept["info"]), **kept["facts"])
 
 
-def _ask_child(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
+def read_segments_in_child(
+    path: Path,
+    segment_seconds: float,
+    *,
+    num_frames: int,
+    height: int,
+    width: int,
+    directory: Path,
+    limits: Limits | None = None,
+) -> list[SegmentFile]:
+    """Do what `read_segments` does in a process of its own, and leave the frames in `directory`.
+
+    Raises:
+        VideoError: as `read_segments`; also `decode_crashed` and `decode_out_of_memory`.
+    """
+    size = {"num_frames": num_frames, "height": height, "width": width}
+    found = _ask_child(path, segment_seconds, size, directory, limits or Limits())
+    return [
+        SegmentFile(
+            *kept["span"],
+            path=directory / segment_file(at),
+            info=VideoInfo(**kept["info"]),
+            **kept["facts"],
+        )
+        for at, kept in enumerate(found)
+    ]
+
+
+def _ask_child(
+    path: Path,
+    segment_seconds: float | None,
+    size: dict[str, int],
+    folder: Path,
+    limits: Limits,
+) -> list[dict[str, Any]]:
+    request = {
+        "parent": os.getpid(),
+        "limits": asdict(limits),
+        "folder": str(folder),
+        "path": os.path.abspath(path),
+        "segment_seconds": segment_seconds,
+        "size": size,
+    }
+    answer = _run_child(request, limits)
+    if "error" in answer:
+        raise VideoError(**answer["error"])
+    segments: list[dict[str, Any]] = answer["segments"]
+    return segments
+
+
+def _run_child(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "worker.video_io.child", json.dumps(request)],

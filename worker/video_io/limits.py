@@ -13,6 +13,7 @@ VideoErrorCode = Literal[
     "empty_video",
     "video_too_large",
     "video_too_long",
+    "too_many_segments",
     "decode_timeout",
     "decode_out_of_memory",
     "decode_crashed",
@@ -32,7 +33,8 @@ class Limits:
     """Bounds that every input video has to keep.
 
     `max_pixels` counts one frame; `max_seconds` is playing time; `max_decode_seconds` is the wall
-    time of one reading; `max_memory_bytes` is the address space of a decoding child.
+    time of one reading; `max_memory_bytes` is the address space of a decoding child;
+    `max_segments` is how many clips one video may be cut into.
     """
 
     max_bytes: int = 512 * 2**20
@@ -40,6 +42,7 @@ class Limits:
     max_seconds: float = 600.0
     max_decode_seconds: float = 60.0
     max_memory_bytes: int = 4 * 2**30
+    max_segments: int = 120
 
 
 class Deadline:

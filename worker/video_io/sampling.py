@@ -1,8 +1,9 @@
 """Chooses which moments of a video a clip shows, and walks to them decoding no more than needed."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from math import ceil
 
 import av
 import numpy as np
@@ -17,6 +18,8 @@ from worker.video_io.probe import PacketIndex
 # These find a keyframe by its presentation time; the others land somewhere near it.
 _EXACT_SEEK = ("mov", "matroska", "avi")
 _SEEK_MARGIN_SECONDS = 1
+#: a rest shorter than this share of a segment belongs to the one before
+_SHORTEST_REST = 0.1
 
 
 def sample_times(times: Sequence[int], num_frames: int) -> list[int]:
@@ -33,6 +36,33 @@ def sample_times(times: Sequence[int], num_frames: int) -> list[int]:
     after = np.clip(np.searchsorted(known, grid), 1, len(known) - 1)
     before_is_nearer = grid - known[after - 1] <= known[after] - grid
     return [int(time) for time in known[after - before_is_nearer]]
+
+
+def segment_spans(total_seconds: float, segment_seconds: float) -> list[tuple[float, float]]:
+    """Cut a playing time into segments; the last one may be shorter, or a little longer.
+
+    Args:
+        total_seconds: how long the video plays.
+        segment_seconds: how long a segment plays, greater than 0.
+
+    Returns:
+        Start and end of each segment in seconds, without gaps; at least one.
+    """
+    count = max(1, ceil(total_seconds / segment_seconds - _SHORTEST_REST))
+    starts = [at * segment_seconds for at in range(count)]
+    return list(zip(starts, [*starts[1:], total_seconds], strict=True))
+
+
+def times_within(times: Sequence[int], start: float, end: float) -> Sequence[int]:
+    """Return the times of the frames that are shown from `start` on and before `end`.
+
+    Args:
+        times: presentation times of all frames, ascending, not empty.
+        start: in units of those times; the frame shown at this moment is the first one returned.
+        end: in the same units.
+    """
+    first = max(0, bisect_right(times, start) - 1)
+    return times[first : max(first + 1, bisect_left(times, end))]
 
 
 class FrameReader:
