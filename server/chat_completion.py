@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from contract.records import JobRecord
-from server.chat_request import ChatCreate
+from contract.requests import UnderstandRequest
 from server.fields import MODEL_ID
 
 
@@ -46,10 +46,12 @@ class ChatCompletion(BaseModel):
     usage: Usage
 
 
-def completion(record: JobRecord, chat: ChatCreate) -> ChatCompletion:
+def completion(record: JobRecord) -> ChatCompletion:
     """Return the completion of a completed job."""
+    request = record.parsed_request()
+    assert isinstance(request, UnderstandRequest)
     text = (record.result and record.result.text) or ""
-    asked, answered = len(chat.question.split()), len(text.split())
+    asked, answered = len((request.instruction or "").split()), len(text.split())
     return ChatCompletion(
         id=f"chatcmpl-{record.id}",
         created=int(record.created_at),

@@ -51,7 +51,7 @@ async def create_chat_completion(
         return StreamingResponse(chunks, headers=headers, media_type="text/event-stream")
     record = await until_ended(services, record, MAX_SECONDS)
     _check_completed(record)
-    return JSONResponse(completion(record, chat).model_dump(), headers=headers)
+    return JSONResponse(completion(record).model_dump(), headers=headers)
 
 
 async def _stream(
@@ -68,7 +68,7 @@ async def _stream(
     except ServerError as error:
         yield b"data: " + bytes(error_response(error).body) + b"\n\n"
         return
-    whole = completion(record, chat)
+    whole = completion(record)
     yield event(chunk(record, {"content": whole.choices[0].message.content}))
     yield event(chunk(record, {}, finish_reason="stop"))
     if chat.stream_options and chat.stream_options.include_usage:
