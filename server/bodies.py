@@ -48,7 +48,7 @@ async def read_body(request: Request) -> AsyncIterator[Body]:
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
-        yield Body(_json_object(await _read_json(request)))
+        yield Body(json_object(await _read_json(request)))
     elif content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
         async with request.form(max_files=8, max_fields=200) as form:
             yield _form_body(form)
@@ -72,7 +72,7 @@ async def read_long_body(request: Request) -> Body:
         BodyTooLarge: if it is over `MAX_LONG_JSON_BYTES`.
     """
     data = await _read_json(request, MAX_LONG_JSON_BYTES)
-    return Body(await run_in_threadpool(_json_object, data))
+    return Body(await run_in_threadpool(json_object, data))
 
 
 InjectedLongBody = Annotated[Body, Depends(read_long_body)]
@@ -87,14 +87,24 @@ async def _read_json(request: Request, limit: int = MAX_JSON_BYTES) -> bytes:
     return bytes(data)
 
 
-def _json_object(data: bytes) -> dict[str, Any]:
+def json_object(data: bytes) -> dict[str, Any]:
+    """Return the members of a JSON object that are not null.
+
+    Raises:
+        InvalidRequest: if it is none.
+    """
     try:
         value = pydantic_core.from_json(data, allow_inf_nan=False)
     except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {error}", code="invalid_json") from error
     if not isinstance(value, dict):
         raise InvalidRequest("the body must be a JSON object", code="invalid_json")
-    return {name: item for name, item in value.items() if item is not None}
+    return without_nulls(value)
+
+
+def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _form_body(form: FormData) -> Body:

@@ -178,11 +178,15 @@ class Unavailable(ServerError):
         super().__init__(message, code=code, headers={"retry-after": str(retry_after)})
 
 
+def error_body(error: ServerError) -> dict[str, Any]:
+    """Return the envelope of an error."""
+    detail = ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
+    return ErrorBody(error=detail).model_dump()
+
+
 def error_response(error: ServerError) -> JSONResponse:
     """Render an error as the envelope."""
-    detail = ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
-    body: dict[str, Any] = ErrorBody(error=detail).model_dump()
-    return JSONResponse(body, status_code=error.status, headers=error.headers)
+    return JSONResponse(error_body(error), status_code=error.status, headers=error.headers)
 
 
 def first_error(errors: Any) -> InvalidRequest:
