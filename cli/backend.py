@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cli.items import BadOption
+from cli.options import Mode
 from cli.settings import ClientSettings, read_settings
 
 #: called with steps done and steps in all
@@ -20,7 +21,7 @@ class VideoWish:
     """A video to make; None takes the checkpoint's default."""
 
     prompt: str
-    mode: str
+    mode: Mode
     seed: int
     num_inference_steps: int | None
     guidance_scale: float | None
@@ -73,8 +74,8 @@ def open_backend(url: str | None, checkpoint: Path | None) -> Iterator[Backend]:
 
         yield LocalModel(read_settings(WorkerSettings, checkpoint=checkpoint))
         return
-    from cli.client import Client
     from cli.remote import RemoteModel
+    from univigu_client import Client
 
     if checkpoint is not None:
         raise BadOption(f"--checkpoint does not go with a server: {settings.url} has its own")

@@ -14,10 +14,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.answers import ApiError, Job
-from cli.client import Client
 from cli.terminal import FAILED, interruptible, refuse
 from cli.tied_process import TiedProcess
+from univigu_client import ApiError, Client, Job, StillRunning
 
 PROMPT = "a red circle moving left"
 SEED = 0
@@ -50,7 +49,7 @@ def first_run(out: Annotated[Path, typer.Option(help="Folder of the results.")])
             with Client(f"http://127.0.0.1:{port}") as client:
                 _wait_until_ready(service, client, console)
                 _both_ways(client, out, console)
-        except (FirstRunFailed, ApiError, OSError) as error:
+        except (FirstRunFailed, ApiError, StillRunning, OSError) as error:
             _explain(error, log)
             raise typer.Exit(FAILED) from error
         finally:
@@ -73,7 +72,7 @@ def _wait_until_ready(service: TiedProcess, client: Client, console: Console) ->
 
 def _both_ways(client: Client, out: Path, console: Console) -> None:
     console.print(f"prompt     {PROMPT}", markup=False)
-    job = _done(client, client.create_video(prompt=PROMPT, seed=SEED), "making the video", console)
+    job = _done(client, client.create_video(PROMPT, seed=SEED), "making the video", console)
     video = out / "video.mp4"
     client.download(job, video)
     console.print(f"caption    {job.text}", markup=False)
@@ -84,7 +83,11 @@ def _both_ways(client: Client, out: Path, console: Console) -> None:
 
 def _done(client: Client, job: Job, doing: str, console: Console) -> Job:
     with console.status(doing) as status:
-        job = client.wait(job, lambda percent: status.update(f"{doing} {percent} %"), JOB_SECONDS)
+
+        def show(job: Job) -> None:
+            status.update(f"{doing} {job.progress} %")
+
+        job = client.wait(job, show, JOB_SECONDS)
     if job.status != "completed":
         raise FirstRunFailed(f"{doing} did not work: {job.error or job.status}")
     return job

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.items import BadOption, ItemFailed, Rows, VideoRow, write_lines
-from cli.options import AsJson, Checkpoint, Url
+from cli.options import AsJson, Checkpoint, Mode, Url
 from cli.terminal import ItemBars, interruptible, progress_bar, refuse
 
 if TYPE_CHECKING:
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
     from cli.prompts import Prompt
 
 MANIFEST = "manifest.jsonl"
-
-
-class ModeName(StrEnum):
-    """How video and caption come about."""
-
-    JOINT = "joint"
-    TEXT_TO_VIDEO = "text_to_video"
-    VIDEO_ONLY = "video_only"
 
 
 Prompts = Annotated[list[str] | None, typer.Argument(help="What the videos show.")]
@@ -40,6 +31,7 @@ Steps = Annotated[
 Guidance = Annotated[
     float | None, typer.Option(min=0, help="Pull of the prompt; default the checkpoint's.")
 ]
+ModeOption = Annotated[Mode, typer.Option(help="joint makes the caption too.")]
 Out = Annotated[Path, typer.Option(help="Folder of the results.")]
 
 
@@ -49,7 +41,7 @@ def generate(  # noqa: PLR0913 - one parameter per option
     seed: Seed = 0,
     num_inference_steps: Steps = None,
     guidance_scale: Guidance = None,
-    mode: Annotated[ModeName, typer.Option(help="joint makes the caption too.")] = ModeName.JOINT,
+    mode: ModeOption = "joint",
     out: Out = Path("out"),
     as_json: AsJson = False,
     url: Url = None,
@@ -107,7 +99,7 @@ def _make_all(
                 rows.add(row)
                 if row.status == "completed":
                     # in text_to_video the prompt is the caption; video_only has none
-                    caption = wish.prompt if wish.mode == ModeName.TEXT_TO_VIDEO else row.caption
+                    caption = wish.prompt if wish.mode == "text_to_video" else row.caption
                     made.append(_manifest_line(row, caption))
                 bars.next_item()
     finally:

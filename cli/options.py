@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+#: how video and caption come about
+Mode = Literal["joint", "text_to_video", "video_only"]
 
 Checkpoint = Annotated[
     Path | None, typer.Option(help="Checkpoint folder; default the shipped demo checkpoint.")

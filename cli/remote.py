@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.answers import ApiError, Job
 from cli.backend import Description, OnStep, TextWish, VideoWish
-from cli.client import Client
 from cli.items import BadOption, ItemFailed
+from univigu_client import ApiError, CaptionFields, Client, Job, VideoFields
 
 #: request fields that belong to the item; any other is an option of the whole command
 _ITEM_FIELDS = (None, "prompt", "video")
+#: the server's own limit for a job is an hour; it may have to wait for others before
+JOB_SECONDS = 4 * 3600.0
 #: failures of the server, not of the item
 _SERVER_CODES = ("worker_lost", "storage_error", "internal_error", "timeout", "out_of_memory")
 
@@ -30,16 +31,13 @@ class RemoteModel:
 
     def make_video(self, wish: VideoWish, video: Path, on_step: OnStep) -> str | None:
         """See `Backend`."""
-        fields = {
-            "prompt": wish.prompt,
-            "mode": wish.mode,
-            "seed": wish.seed,
-            "num_inference_steps": wish.num_inference_steps,
-            "guidance_scale": wish.guidance_scale,
-        }
+        fields: VideoFields = {"mode": wish.mode, "seed": wish.seed}
+        if wish.num_inference_steps is not None:
+            fields["num_inference_steps"] = wish.num_inference_steps
+        if wish.guidance_scale is not None:
+            fields["guidance_scale"] = wish.guidance_scale
         with _in_items_words():
-            job = self._client.create_video(**_given(fields))
-            job = self._completed(job, on_step)
+            job = self._completed(self._client.create_video(wish.prompt, **fields), on_step)
             with tempfile.TemporaryDirectory(prefix=".univigu-", dir=video.parent) as folder:
                 self._client.download(job, Path(folder) / video.name)
                 (Path(folder) / video.name).replace(video)
@@ -47,22 +45,24 @@ class RemoteModel:
 
     def describe(self, wish: TextWish, on_step: OnStep) -> Description:
         """See `Backend`."""
-        fields = _given({"instruction": wish.instruction, "seed": wish.seed})
+        fields: CaptionFields = {"seed": wish.seed}
+        if wish.instruction is not None:
+            fields["instruction"] = wish.instruction
         with _in_items_words():
             job = self._completed(self._client.create_caption(wish.path, **fields), on_step)
         assert job.text is not None
-        return Description(job.text)
+        return Description(job.text, job.duration_seconds)
 
     def _completed(self, job: Job, on_step: OnStep) -> Job:
-        job = self._client.wait(job, lambda percent: on_step(percent, 100))
+        try:
+            job = self._client.wait(job, lambda seen: on_step(seen.progress, 100), JOB_SECONDS)
+        except BaseException:  # nobody waits for it any more
+            self._client.cancel(job)
+            raise
         if job.status != "completed":
             is_final = job.status == "failed" and job.error_code not in _SERVER_CODES
             raise ItemFailed(job.error or f"{job.id} is {job.status}", is_final=is_final)
         return job
-
-
-def _given(fields: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 @contextmanager
@@ -75,5 +75,5 @@ def _in_items_words() -> Iterator[None]:
             raise BadOption(str(error)) from error
         is_final = 400 <= error.status < 500 and error.status not in (408, 429)
         raise ItemFailed(str(error), is_final=is_final) from error
-    except OSError as error:
+    except OSError as error:  # a time that is over is one, too
         raise ItemFailed(str(error), is_final=False) from error

@@ -1,4 +1,4 @@
-"""The five packages are this repository's own, complete when built, and import one way."""
+"""The packages are this repository's own, complete when built, and import one way."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("contract", "server", "worker", "model", "cli")
+PACKAGES = ("contract", "server", "worker", "model", "cli", "univigu_client")
 LARGEST_FILE_BYTES = 30 * 2**20
 MACHINE_PATH = re.compile(rb"(?<![\w.~$}-])/(?:home|root|Users|work)/[\w.-]+")
 

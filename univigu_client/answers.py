@@ -1,15 +1,17 @@
-"""What the HTTP API answers, as this client understands it: a job, or an error."""
+"""What a server answers, as this client understands it: a job, an event, a hit, or an error."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import httpx2
 
 Kind = Literal["videos", "captions"]
 
 _DEFAULT_POLL_MS = 500
+_ENDS = ("completed", "failed", "cancelled")
 
 
 class ApiError(Exception):
@@ -29,9 +31,17 @@ class ApiError(Exception):
         self.status, self.code, self.param = status, code, param
 
 
+class StillRunning(TimeoutError):
+    """A job has not ended within the time given; it goes on, and can be waited for again."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """A video or caption job as last seen; `text` is the caption of either."""
+    """A video or caption job as last seen.
+
+    `text` is the caption of either, or the answer to an instruction; `progress` a percentage;
+    `duration_seconds` how long the video plays; `fields` the whole object as the server sent it.
+    """
 
     kind: Kind
     id: str
@@ -41,11 +51,41 @@ class Job:
     error: str | None
     error_code: str | None
     poll_seconds: float
+    duration_seconds: float | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def path(self) -> str:
+        """Where the server has it."""
+        return f"/v1/{self.kind}/{self.id}"
 
     @property
     def has_ended(self) -> bool:
         """Whether the job never changes again."""
-        return self.status not in ("queued", "in_progress")
+        return self.status in _ENDS
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a job: `queued`, `started`, `progress`, ..., and last its final state."""
+
+    id: str
+    type: str
+    data: Mapping[str, Any]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the job has ended with it."""
+        return self.type in _ENDS
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A job whose text matches a search."""
+
+    id: str
+    kind: Kind
+    text: str
 
 
 def find_error(answer: httpx2.Response) -> ApiError | None:
@@ -57,18 +97,6 @@ def find_error(answer: httpx2.Response) -> ApiError | None:
         return ApiError(answer.status_code, detail["message"], detail["code"], detail["param"])
     except (ValueError, KeyError, TypeError):
         return ApiError(answer.status_code, f"{answer.url} answered {answer.status_code}")
-
-
-def checked(answer: httpx2.Response) -> httpx2.Response:
-    """Return a good answer as it is.
-
-    Raises:
-        ApiError: if it is none.
-    """
-    error = find_error(answer)
-    if error is not None:
-        raise error
-    return answer
 
 
 def read_job(kind: Kind, answer: httpx2.Response) -> Job:
@@ -84,4 +112,13 @@ def read_job(kind: Kind, answer: httpx2.Response) -> Job:
         error=error.get("message"),
         error_code=error.get("code"),
         poll_seconds=int(answer.headers.get("openai-poll-after-ms", _DEFAULT_POLL_MS)) / 1000,
+        duration_seconds=fields.get("duration_s"),
+        fields=fields,
     )
+
+
+def read_hits(answer: httpx2.Response) -> list[Hit]:
+    """Return what a search has found, best first."""
+    kinds: dict[str, Kind] = {"video": "videos", "caption": "captions"}
+    found = answer.json()["data"]
+    return [Hit(id=hit["id"], kind=kinds[hit["object"]], text=hit["text"]) for hit in found]
