@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import keys, serving, training
+from cli import evaluation, keys, serving, training
 from cli.caption import caption
 from cli.convert import convert
 from cli.generate import generate
@@ -24,7 +24,7 @@ app.command()(generate)
 app.command()(caption)
 app.command()(convert)
 app.command()(training.train)
-app.command("eval")(training.evaluate)
+app.command("eval")(evaluation.evaluate)
 
 if __name__ == "__main__":
     app()

@@ -58,9 +58,10 @@ class Observation:
     size: str
     color_error: float = 0.0  # mean absolute RGB difference to the palette entry, 0..255
 
-    def matches(self, **expected: str) -> bool:
-        """Return whether every named attribute has the expected value."""
-        return all(getattr(self, name) == value for name, value in expected.items())
+    @property
+    def is_visible(self) -> bool:
+        """Whether there is an object at all."""
+        return self.color != "unclear"
 
 
 NOTHING = Observation("unclear", "unclear", "unclear", "unclear", "unclear")
@@ -72,9 +73,7 @@ def observe(frames: Frames) -> Observation:
     Args:
         frames: (F, H, W, 3) uint8, H = W.
     """
-    pixels = frames.astype(np.float64)
-    ground = _background(pixels)
-    coverage, color = _segment(pixels, ground)
+    coverage, color, ground = segment(frames)
     areas = coverage.sum(axis=(1, 2))
     visible = areas > 4
     if visible.mean() < _MIN_VISIBLE:
@@ -99,18 +98,20 @@ def _background(pixels: Array) -> Array:
     return result
 
 
-def _segment(pixels: Array, ground: Array) -> tuple[Array, Array]:
-    """Return soft coverage (F, H, W) in [0, 1] and the object's colour."""
+def segment(frames: Frames) -> tuple[Array, Array, Array]:
+    """Return soft coverage (F, H, W) in [0, 1], the object's colour and the background's."""
+    pixels = frames.astype(np.float64)
+    ground = _background(pixels)
     offset = pixels - ground
     distance = np.linalg.norm(offset, axis=-1)
     core = distance > max(_MIN_CONTRAST, 0.7 * float(np.percentile(distance, 99.5)))
     if not core.any():
-        return np.zeros(distance.shape), ground
+        return np.zeros(distance.shape), ground, ground
     color: Array = np.median(pixels[core], axis=0)
     direction = (color - ground) / np.square(color - ground).sum()
     coverage = np.clip(offset @ direction, 0, 1)
     coverage[coverage < 0.2] = 0  # compression noise, not object
-    return coverage, color
+    return coverage, color, ground
 
 
 def _centroid(mask: Array) -> tuple[float, float]:

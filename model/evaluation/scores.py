@@ -1,5 +1,4 @@
-"""The Moving Shapes scores of a checkpoint: understand, generate, joint, each on both sides of the
-compositional hold-out, with a shuffled-video control.
+"""The Moving Shapes scores of a checkpoint, each on both sides of the compositional hold-out.
 
 Clips are rendered fresh from a seed that training never uses and passed through H.264; what is
 true of a generated clip is decided by the pixel checker.
@@ -7,121 +6,136 @@ true of a generated clip is decided by the pixel checker.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from model.evaluation.captions import parse_caption
-from model.evaluation.checker import Frames, observe
-from model.evaluation.compression import h264_round_trip
-from model.latents import to_uint8
+from model.evaluation import generation, understanding
+from model.evaluation.outcomes import (
+    Answer,
+    Measure,
+    Outcome,
+    Shot,
+    confusions,
+    mean_figures,
+    shares_right,
+)
+from model.evaluation.sampling import BatchSampler, Knobs
+from model.evaluation.trial import SIDES, Trial
 from model.pipeline import UniViGUPipeline
-from model.training.moving_shapes import FPS, QUESTIONS, Scene, render, sample_scene
 
-ATTRIBUTES = ("color", "shape", "motion", "background", "size")
-PROMPTED = ("color", "shape", "motion")
-#: keeps evaluation scenes apart from every training seed
-_SEED_OFFSET = 7_000_000
+Score = Callable[[Trial], Iterator[Outcome]]
+
+SCORES: dict[str, Score] = {
+    "understand": understanding.understand,
+    "understand_larger": understanding.understand_larger,
+    "instruct": understanding.instruct,
+    "tokens": understanding.tokens,
+    "generate": generation.generate,
+    "paraphrase": generation.paraphrase,
+    "open": generation.open_prompts,
+    "reconstruct": generation.reconstruct,
+    "drift": generation.drift,
+}
+#: what can only be had with a checkpoint to compare with
+_NEEDS_BASE = ("drift",)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One outcome: which score, on which side of the hold-out, and what was right."""
+class Wanted:
+    """What to evaluate, and how.
 
-    score: str
-    side: str
-    right: dict[str, bool]
+    Args:
+        scores: names of `SCORES`; None for all that can be had.
+        clips: clips per score and side of the hold-out.
+        seed: of scenes and samples.
+        base: the checkpoint that the evaluated one was trained from.
+        knobs: how to sample.
+        device: torch device; None for CUDA if there is one.
+    """
 
-    @property
-    def is_right(self) -> bool:
-        """Whether everything asked for was right."""
-        return all(self.right.values())
+    scores: Sequence[str] | None = None
+    clips: int = 64
+    seed: int = 0
+    base: Path | None = None
+    knobs: Knobs = field(default_factory=Knobs)
+    device: str | None = None
+
+    def chosen(self) -> list[str]:
+        """Return the scores that are asked for.
+
+        Raises:
+            ValueError: naming a score that there is not, or that needs a base.
+        """
+        without = () if self.base else _NEEDS_BASE
+        if self.scores is None:
+            return [name for name in SCORES if name not in without]
+        for name in self.scores:
+            if name not in SCORES:
+                raise ValueError(f"score {name!r}: must be one of {', '.join(SCORES)}")
+            if name in without:
+                raise ValueError(f"score {name!r}: needs a base checkpoint to compare with")
+        return list(self.scores)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures for a table and for programs, and clips to look at.
+
+    `figures` has "clips", "seed", and "scores", "measures" and "confusions" as
+    `model.evaluation.outcomes` makes them.
+    """
+
+    figures: dict[str, Any]
+    shots: list[Shot]
 
 
 def evaluate(
     checkpoint: Path,
-    *,
-    clips: int = 64,
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
+    wanted: Wanted,
+    on_progress: Callable[[str, int, int], None] = lambda score, done, total: None,
+) -> Evaluation:
     """Score a Moving Shapes checkpoint.
 
     Args:
         checkpoint: checkpoint folder.
-        clips: clips per score and side of the hold-out.
-        seed: of scenes and samples.
-        on_progress: called with (rows done, rows in all).
+        wanted: which scores on how many clips.
+        on_progress: called with (score, done, in all), where a score counts once per side.
 
-    Returns:
-        {"clips", "seed", "scores": {score: {side: {"all": share, attribute: share, ...}}}}.
+    Raises:
+        ValueError: for a score that cannot be had, or a checkpoint whose clips are not square.
     """
-    pipeline = UniViGUPipeline.from_pretrained(checkpoint, dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    rows: list[Row] = []
-    total = 2 * clips * 5
-    for row in _rows(pipeline, clips, seed):
-        rows.append(row)
-        on_progress(len(rows), total)
-    return {"clips": clips, "seed": seed, "scores": _summarise(rows)}
+    names = wanted.chosen()
+    model = load_sampler(checkpoint, wanted.knobs, wanted.device)
+    base = load_sampler(wanted.base, wanted.knobs, wanted.device) if wanted.base else None
+    if model.height != model.width:
+        raise ValueError(f"clips of {model.width}x{model.height}: the moving shapes are square")
+    seeds = range(wanted.seed, wanted.seed + wanted.clips)
+    outcomes: list[Outcome] = []
+    todo = [(name, side) for name in names for side in SIDES]
+    for done, (name, side) in enumerate(todo):
+        on_progress(name, done, len(todo))
+        outcomes += SCORES[name](Trial(side, seeds, model, base))
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    figures = {
+        "clips": wanted.clips,
+        "seed": wanted.seed,
+        "scores": shares_right(answers),
+        "measures": mean_figures(o for o in outcomes if isinstance(o, Measure)),
+        "confusions": confusions(answers),
+    }
+    return Evaluation(figures, [outcome for outcome in outcomes if isinstance(outcome, Shot)])
 
 
-def _rows(pipeline: UniViGUPipeline, clips: int, seed: int) -> Iterator[Row]:
-    for side in ("seen", "held_out"):
-        rng = random.Random(_SEED_OFFSET + seed)
-        scenes = [sample_scene(rng, held_out=side == "held_out") for _ in range(clips)]
-        for i, scene in enumerate(scenes):
-            yield from _understand(pipeline, scene, scenes[i - 1], side, seed + i)
-        for i, scene in enumerate(scenes):
-            yield from _generate(pipeline, scene, side, seed + i)
+def load_sampler(checkpoint: Path, knobs: Knobs, device: str | None) -> BatchSampler:
+    """Load a checkpoint in float32; see `Wanted`.
 
-
-def _understand(
-    pipeline: UniViGUPipeline, scene: Scene, other: Scene, side: str, seed: int
-) -> Iterator[Row]:
-    clip = h264_round_trip(to_uint8(render([scene]))[0].numpy(), FPS)
-    said = parse_caption(pipeline.understand(clip, seed=seed))
-    yield Row("understand", side, _agreement(said, asdict(scene), ATTRIBUTES))
-    yield Row("understand_shuffled", side, _agreement(said, asdict(other), ATTRIBUTES))
-    attribute = ATTRIBUTES[seed % len(ATTRIBUTES)]
-    answer = pipeline.understand(clip, seed=seed, instruction=QUESTIONS[attribute])
-    yield Row("instruct", side, {attribute: answer == scene.answer(attribute)})
-
-
-def _generate(pipeline: UniViGUPipeline, scene: Scene, side: str, seed: int) -> Iterator[Row]:
-    made = pipeline.generate(scene.prompt(), seed=seed)
-    seen = asdict(observe(_as_served(made.frames)))
-    yield Row("generate", side, _agreement(seen, asdict(scene), PROMPTED))
-    assert made.caption is not None
-    yield Row("joint", side, _agreement(parse_caption(made.caption), seen, ATTRIBUTES))
-
-
-def _as_served(frames: Frames) -> Frames:
-    return h264_round_trip(frames, FPS)
-
-
-def _agreement(
-    found: dict[str, Any], truth: dict[str, Any], names: tuple[str, ...]
-) -> dict[str, bool]:
-    return {name: found.get(name) == truth[name] for name in names}
-
-
-def _summarise(rows: list[Row]) -> dict[str, dict[str, dict[str, float]]]:
-    scores: dict[str, dict[str, dict[str, float]]] = {}
-    for key in sorted({(row.score, row.side) for row in rows}):
-        chosen = [row for row in rows if (row.score, row.side) == key]
-        shares = {"all": _share([row.is_right for row in chosen])}
-        for name in ATTRIBUTES:
-            marks = [row.right[name] for row in chosen if name in row.right]
-            if marks:
-                shares[name] = _share(marks)
-        scores.setdefault(key[0], {})[key[1]] = shares
-    return scores
-
-
-def _share(marks: list[bool]) -> float:
-    return round(sum(marks) / len(marks), 4)
+    Raises:
+        OSError: if it is none, or a part of it is missing.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    pipeline = UniViGUPipeline.from_pretrained(checkpoint, dtype=torch.float32).to(device)
+    return BatchSampler(pipeline, knobs)

@@ -8,7 +8,6 @@ import pytest
 from model.evaluation.captions import parse_caption
 from model.evaluation.checker import BACKGROUNDS, PALETTE, observe
 from model.evaluation.compression import h264_round_trip
-from model.evaluation.scores import Row, _summarise
 from model.latents import to_uint8
 from model.training import moving_shapes
 from model.training.moving_shapes import FPS, Scene, place_scene, render
@@ -62,17 +61,3 @@ def test_every_caption_can_be_read_back() -> None:
 )
 def test_other_wording_is_not_read_as_a_caption(text: str) -> None:
     assert parse_caption(text) == {}
-
-
-def test_scores_are_shares_per_side_and_attribute() -> None:
-    rows = [
-        Row("understand", "seen", {"color": True, "shape": True}),
-        Row("understand", "seen", {"color": True, "shape": False}),
-        Row("understand", "held_out", {"color": False, "shape": True}),
-    ]
-    assert _summarise(rows) == {
-        "understand": {
-            "seen": {"all": 0.5, "color": 1.0, "shape": 0.5},
-            "held_out": {"all": 0.0, "color": 0.0, "shape": 1.0},
-        }
-    }

@@ -1,0 +1,60 @@
+"""What an evaluation found, as tables for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Column, Table
+
+#: pairs of values that were mixed up, at most this many per score
+_MOST_MISTAKES = 5
+_SHARES = ("area_flicker", "different", "sigma")
+
+
+def print_figures(figures: dict[str, Any]) -> None:
+    """Print shares of what was right, means of what was measured, and what was mixed up."""
+    console = Console()
+    if figures["scores"]:
+        console.print(_table("right", figures["scores"], as_share=True))
+    for name, sides in figures["measures"].items():
+        console.print(_table("mean", {name: sides}, as_share=False))
+    mistakes = _mistakes(figures["confusions"])
+    if mistakes:
+        table = Table("score", "attribute", "true", "found", "clips", title="mixed up most often")
+        for row in mistakes:
+            table.add_row(*row)
+        console.print(table)
+
+
+def _table(title: str, figures: dict[str, dict[str, dict[str, float]]], as_share: bool) -> Table:
+    rows = [(name, side, found) for name, sides in figures.items() for side, found in sides.items()]
+    columns = list(dict.fromkeys(column for _, _, found in rows for column in found))
+    table = Table(Column("score", no_wrap=True), "side", *columns, title=title)
+    for name, side, found in rows:
+        cells = [_cell(column, found.get(column), as_share) for column in columns]
+        table.add_row(name, side, *cells)
+    return table
+
+
+def _cell(column: str, value: float | None, as_share: bool) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1%}" if as_share or column.startswith(_SHARES) else f"{value:.2f}"
+
+
+def _mistakes(confusions: dict[str, dict[str, dict[str, dict[str, int]]]]) -> list[list[str]]:
+    rows = []
+    for score, attributes in confusions.items():
+        if score.startswith(("understand_shuffled", "understand_no_video")):
+            continue  # controls, which are to be wrong
+        wrong = [
+            (count, name, true, found)
+            for name, table in attributes.items()
+            for true, counts in table.items()
+            for found, count in counts.items()
+            if found != true
+        ]
+        for count, name, true, found in sorted(wrong, reverse=True)[:_MOST_MISTAKES]:
+            rows.append([score, name, true, found, str(count)])
+    return rows
