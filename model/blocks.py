@@ -5,6 +5,7 @@ Shapes: B batch, N_v video tokens, L caption tokens, d width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,7 +15,8 @@ from diffusers.models.normalization import FP32LayerNorm
 from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnProcessor
 from torch import Tensor, nn
 
-from model.attention import Rotary, attend, project
+from model.attention import Rotary, mix, mix_parts, project, project_keys, project_query
+from model.condition import Constant, Context
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,36 @@ class Stream:
     """One modality inside the blocks."""
 
     hidden: Tensor  # [B, N, d]
-    context: Tensor  # [B, c, d], the condition this stream cross-attends to
+    context: Context
     modulation: Tensor  # [B, 6, d] float32, from this stream's own timestep
     temb: Tensor  # [B, d], for the output head
     rotary: Rotary
+
+
+@dataclass(frozen=True)
+class ClipKeys:
+    """A clip's keys and values in one block, with room behind them for a caption's."""
+
+    key: Tensor  # [B, N_v + L, heads, head_dim]
+    value: Tensor
+    num_tokens: int  # N_v
+
+    @classmethod
+    def with_room(cls, key: Tensor, value: Tensor, length: int) -> ClipKeys:
+        """Keep keys and values (B, N_v, heads, head_dim), with room for captions of `length`."""
+        batch, num_tokens, *head = key.shape
+        room = key.new_zeros(batch, length, *head)
+        return cls(torch.cat((key, room), 1), torch.cat((value, room), 1), num_tokens)
+
+    def with_caption(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return all keys and values, after writing a caption's (B, L, heads, head_dim) in.
+
+        The room is scratch: who asks next overwrites it.
+        """
+        end = self.num_tokens + key.shape[1]
+        self.key[:, self.num_tokens : end] = key
+        self.value[:, self.num_tokens : end] = value
+        return self.key[:, :end], self.value[:, :end]
 
 
 class UniViGUBlock(nn.Module):
@@ -52,18 +80,22 @@ class UniViGUBlock(nn.Module):
 
     def project(self, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
         """Return the stream's self-attention query, key and value (B, N, heads, head_dim)."""
-        shift, scale = self._modulation(stream)[:2]
-        normed = modulate(self.norm1(stream.hidden.float()), shift, scale, stream.hidden)
-        return project(self.attn1, normed, normed, stream.rotary)
+        return project(self.attn1, self._normed(stream), stream.rotary)
+
+    def prepare(self, states: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Return what cross-attention makes of condition states (B, c, d) in every step."""
+        return (project_keys(self.attn2, states),)
+
+    def prepare_constant(self, row: Tensor) -> Constant:
+        """Return cross-attention to a condition whose rows all equal `row`, (1, 1, d)."""
+        return Constant(self._out(self.attn2, self.attn2.to_v(row)))
 
     def finish(self, stream: Stream, mixed: Tensor, expert: FeedForward) -> Stream:
-        """Add self-attention output `mixed` (B, N, d), cross-attention and the expert's output."""
+        """Add self-attention `mixed` (B, N, d), cross-attention and the expert's output."""
         _, _, gate, ffn_shift, ffn_scale, ffn_gate = self._modulation(stream)
+        mixed = self._out(self.attn1, mixed)
         hidden = (stream.hidden.float() + mixed * gate).type_as(stream.hidden)
-
-        normed = self.norm2(hidden.float()).type_as(hidden)
-        hidden = hidden + attend(self.attn2, *project(self.attn2, normed, stream.context))
-
+        hidden = hidden + self._cross(hidden, stream.context)
         normed = modulate(self.norm3(hidden.float()), ffn_shift, ffn_scale, hidden)
         hidden = (hidden.float() + expert(normed).float() * ffn_gate).type_as(hidden)
         return replace(stream, hidden=hidden)
@@ -85,23 +117,57 @@ class UniViGUBlock(nn.Module):
         """
         query, key, value = self.project(video)
         if text is None:
-            return self.finish(video, attend(self.attn1, query, key, value), self.ffn), None
+            return self.finish(video, mix(self.attn1, query, key, value), self.ffn), None
         text_query, text_key, text_value = self.project(text)
         key, value = torch.cat((key, text_key), 1), torch.cat((value, text_value), 1)
         if video_keys is None and text_keys is None:
-            both = attend(self.attn1, torch.cat((query, text_query), 1), key, value)
+            both = mix(self.attn1, torch.cat((query, text_query), 1), key, value)
             mixed, text_mixed = both.split((query.shape[1], text_query.shape[1]), dim=1)
         else:
-            mixed = attend(self.attn1, query, key, value, video_keys)
-            text_mixed = attend(self.attn1, text_query, key, value, text_keys)
+            mixed = mix(self.attn1, query, key, value, video_keys)
+            text_mixed = mix(self.attn1, text_query, key, value, text_keys)
         video = self.finish(video, mixed, self.ffn)
         return video, self.finish(text, text_mixed, self.ffn_text)
 
-    def text_only(self, text: Stream, video_key: Tensor, video_value: Tensor) -> Stream:
-        """Advance the caption stream against cached video keys and values."""
+    def video_end(self, video: Stream, text: Stream, key_mask: Tensor | None) -> Stream:
+        """Return what `forward` makes of the video, leaving out what only the caption needs."""
+        return self.finish(video, self._ask(video, (video, text), key_mask), self.ffn)
+
+    def text_end(self, video: Stream, text: Stream, key_mask: Tensor | None) -> Stream:
+        """Return what `forward` makes of the caption, leaving out what only the video needs."""
+        return self.finish(text, self._ask(text, (video, text), key_mask), self.ffn_text)
+
+    def text_only(self, text: Stream, clips: Sequence[ClipKeys]) -> Stream:
+        """Advance the caption stream against cached clips, each read by its part of the batch."""
         query, key, value = self.project(text)
-        key, value = torch.cat((video_key, key), 1), torch.cat((video_value, value), 1)
-        return self.finish(text, attend(self.attn1, query, key, value), self.ffn_text)
+        rows = [clip.key.shape[0] for clip in clips]
+        parts = zip(clips, *(part.split(rows) for part in (query, key, value)), strict=True)
+        # one after the other: parts that read one clip write into the same room
+        mixed = [mix(self.attn1, q, *clip.with_caption(k, v)) for clip, q, k, v in parts]
+        return self.finish(text, torch.cat(mixed), self.ffn_text)
+
+    def _ask(self, asking: Stream, asked: Sequence[Stream], key_mask: Tensor | None) -> Tensor:
+        keys = [project_keys(self.attn1, self._normed(one), one.rotary) for one in asked]
+        key, value = (torch.cat(tensors, 1) for tensors in zip(*keys, strict=True))
+        query = project_query(self.attn1, self._normed(asking), asking.rotary)
+        return mix(self.attn1, query, key, value, key_mask)
+
+    def _normed(self, stream: Stream) -> Tensor:
+        shift, scale = self._modulation(stream)[:2]
+        return modulate(self.norm1(stream.hidden.float()), shift, scale, stream.hidden)
+
+    def _cross(self, hidden: Tensor, context: Context) -> Tensor:
+        if isinstance(context, Constant):
+            return context.output
+        if isinstance(context, Tensor):
+            context = self.prepare(context)
+        normed = self.norm2(hidden.float()).type_as(hidden)
+        query = project_query(self.attn2, normed)
+        return self._out(self.attn2, mix_parts(self.attn2, query, context))
+
+    def _out(self, attn: WanAttention, mixed: Tensor) -> Tensor:
+        output: Tensor = attn.to_out[0](mixed)
+        return output
 
     def _modulation(self, stream: Stream) -> tuple[Tensor, ...]:
         return (self.scale_shift_table + stream.modulation).chunk(6, dim=1)

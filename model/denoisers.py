@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from model.condition import Condition
 from model.sampler import Denoise, JointState
 from model.schedule import TIMESTEPS
-from model.transformer import UniViGUTransformer
+from model.transformer import Outputs, UniViGUTransformer, VideoCache
 
 
 def _timestep(sigma: float, like: Tensor) -> Tensor:
@@ -38,10 +42,14 @@ def guided(
             unconditional branch, which would not be unconditional if it still read the prompt or
             the draft there. None where the mode has no caption stream.
     """
-    null = transformer.null_embeds(condition).expand_as(condition)
+    prompt, null = transformer.prepare_condition(condition), transformer.prepare_null(condition)
 
     def run(
-        state: JointState, states: Tensor, draft: Tensor | None, text_sigma: float
+        state: JointState,
+        given: Condition,
+        draft: Tensor | None,
+        text_sigma: float,
+        outputs: Outputs,
     ) -> tuple[Tensor, Tensor | None]:
         assert state.latents is not None
         latents = state.latents
@@ -49,38 +57,87 @@ def guided(
         velocity, logits = transformer(
             latents.to(condition.dtype),
             _timestep(state.video_sigma, latents),
-            states,
+            given,
             ids,
             None if draft is None else _timestep(text_sigma, latents),
             caption_embeds=embeds,
+            outputs=outputs,
         )
         return velocity.float(), logits
 
+    def without_captions(state: JointState) -> tuple[Tensor, Tensor]:
+        assert state.latents is not None
+        time = _timestep(state.video_sigma, state.latents)
+        both = transformer.branches(state.latents.to(condition.dtype), time, (prompt, null))
+        return both[0].float(), both[1].float()
+
     def denoise(state: JointState) -> tuple[Tensor, Tensor | None]:
-        velocity, logits = run(state, condition, state.caption, state.text_sigma)
-        if guidance_scale == 1:
-            return velocity, logits
-        unconditional, _ = run(state, null, noise_caption, 1.0)
+        logits = None
+        if guidance_scale != 1 and state.caption is None:
+            velocity, unconditional = without_captions(state)
+        else:
+            needed: Outputs = "both" if state.text_sigma else "velocity"
+            velocity, logits = run(state, prompt, state.caption, state.text_sigma, needed)
+            if guidance_scale == 1:
+                return velocity, logits
+            unconditional, _ = run(state, null, noise_caption, 1.0, "velocity")
         return unconditional + guidance_scale * (velocity - unconditional), logits
 
     return denoise
 
 
+@dataclass(frozen=True)
+class Question:
+    """A clip that was looked at once, and what is asked about it."""
+
+    clip: VideoCache
+    condition: Condition
+
+
+def look_at(transformer: UniViGUTransformer, latents: Tensor) -> VideoCache:
+    """Return what a caption needs of clean latents (B, C, F, H, W), for any number of captions."""
+    config = transformer.config
+    clean = latents.to(transformer.proj_out.weight.dtype)
+    like = clean.new_zeros(len(clean), config.condition_length, config.text_dim)
+    return transformer.cache_video(clean, _timestep(0.0, clean), like)
+
+
+def answer(
+    transformer: UniViGUTransformer, questions: Sequence[Question], states: Sequence[JointState]
+) -> list[Tensor]:
+    """Return the caption logits (B_i, L, V) of several questions from one pass.
+
+    Exact for checkpoints trained with `understanding_attention: isolated`: there the video
+    stream depends on the clip alone, so that every step runs text tokens only.
+
+    Args:
+        transformer: the network.
+        questions: B_i rows each; their conditions are all constant or none.
+        states: where their captions are; each has a noise level of its own.
+    """
+    drafts = [state.caption for state in states if state.caption is not None]
+    times = [
+        _timestep(state.text_sigma, draft) for state, draft in zip(states, drafts, strict=True)
+    ]
+    ids, embeds = _caption_inputs(torch.cat(drafts))
+    logits = transformer.denoise_text(
+        [question.clip for question in questions],
+        [question.condition for question in questions],
+        ids,
+        torch.cat(times),
+        caption_embeds=embeds,
+    )
+    return list(logits.split([len(draft) for draft in drafts]))
+
+
 def isolated_understanding(
     transformer: UniViGUTransformer, latents: Tensor, condition: Tensor
 ) -> Denoise:
-    """Return the network for a given video whose keys and values are computed once.
-
-    Exact for checkpoints trained with `understanding_attention: isolated`: there the video
-    stream depends on the clip alone, so every step runs text tokens only.
-    """
-    clean = latents.to(condition.dtype)
-    cache = transformer.cache_video(clean, _timestep(0.0, clean), condition)
+    """Return the network for a given video whose keys and values are computed once."""
+    question = Question(look_at(transformer, latents), transformer.prepare_condition(condition))
 
     def denoise(state: JointState) -> tuple[None, Tensor]:
-        ids, embeds = _caption_inputs(state.caption)
-        time = _timestep(state.text_sigma, clean)
-        logits = transformer.denoise_text(cache, condition, ids, time, caption_embeds=embeds)
+        (logits,) = answer(transformer, [question], [state])
         return None, logits
 
     return denoise
@@ -107,6 +164,7 @@ def full_understanding(
             _timestep(state.text_sigma, clean),
             caption_embeds=embeds,
             isolate_video=flags,
+            outputs="logits",
         )
         return None, logits
 

