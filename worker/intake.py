@@ -60,23 +60,37 @@ def fetch_clip(
     """
     path = workdir / "source"
     _download(store, request.source, path)
-    height, width = capabilities.sizes[0]
-    size = {"num_frames": capabilities.default_num_frames, "height": height, "width": width}
-    limits = _limits(settings)
     try:
-        if request.segment_seconds is None:
-            clip = read_clip_in_child(path, **size, directory=workdir, limits=limits)
-            np.save(workdir / FRAMES_FILE, clip.frames)
-            found = Input(clip.info.duration_seconds, _notes(clip.repeated_frames, clip.truncated))
-        else:
-            length = request.segment_seconds
-            found = _of_segments(
-                read_segments_in_child(path, length, **size, directory=workdir, limits=limits)
-            )
+        found = read_frames(path, request, workdir, capabilities, settings)
     except VideoError as error:
         raise JobFailed(ErrorInfo(code=error.code, message=str(error), param=_PARAM)) from error
     path.unlink()
     return found
+
+
+def read_frames(
+    path: Path,
+    request: UnderstandRequest,
+    workdir: Path,
+    capabilities: Capabilities,
+    settings: WorkerSettings,
+) -> Input:
+    """Do what `fetch_clip` does for a video that is a file on this machine.
+
+    Raises:
+        VideoError: if the video cannot be read.
+    """
+    height, width = capabilities.sizes[0]
+    size = {"num_frames": capabilities.default_num_frames, "height": height, "width": width}
+    limits = _limits(settings)
+    if request.segment_seconds is not None:
+        length = request.segment_seconds
+        return _of_segments(
+            read_segments_in_child(path, length, **size, directory=workdir, limits=limits)
+        )
+    clip = read_clip_in_child(path, **size, directory=workdir, limits=limits)
+    np.save(workdir / FRAMES_FILE, clip.frames)
+    return Input(clip.info.duration_seconds, _notes(clip.repeated_frames, clip.truncated))
 
 
 def _of_segments(segments: list[SegmentFile]) -> Input:
