@@ -1,5 +1,10 @@
-"""A training run of seconds; as a program, one that is killed right after a given step."""
+"""A training run of seconds.
 
+As a program: the runs that its second argument lists in JSON, with `out_dir`, fields of `stage` and
+of `TrainingRun`, and `kill_after`, a step; the first argument is the number of threads.
+"""
+
+import json
 import os
 import random
 import signal
@@ -57,7 +62,11 @@ def tiny_train(out_dir, stage=CAPABILITY_REFINEMENT, **options):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(int(sys.argv[3]))
-    for row in tiny_train(Path(sys.argv[1]))[1]:
-        if row["step"] == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
+    torch.set_num_threads(int(sys.argv[1]))
+    for arguments in json.loads(sys.argv[2]):
+        kill_after = arguments.pop("kill_after", None)
+        stage = replace(CAPABILITY_REFINEMENT, **arguments.pop("stage", {}))
+        folder = Path(arguments.pop("out_dir"))
+        for row in tiny_train(folder, stage, **arguments)[1]:
+            if row["step"] == kill_after:
+                os.kill(os.getpid(), signal.SIGKILL)

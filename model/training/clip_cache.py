@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from diffusers import AutoencoderKLWan
@@ -138,7 +139,7 @@ def _digest(content: bytes) -> str:
 
 
 def _save(path: Path, value: Tensor) -> None:
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{uuid4().hex}.partial")  # other processes may make the same
     save_file({"value": value.contiguous()}, partial)
     partial.replace(path)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
@@ -13,6 +14,7 @@ from model.text import caption_ids
 from model.training.clip_cache import CachedConditions, CachedLatents, ClipCache
 from model.training.data import NULL_PROMPT
 from model.training.manifest import Entry, Skipped, read_entries
+from model.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,6 @@ class Clips:
     words: list[ClipWords]
     latents: CachedLatents
     conditions: CachedConditions
-    skipped: list[Skipped]
 
 
 @dataclass(frozen=True)
@@ -67,39 +68,50 @@ class Wanted:
         caption_ids(self.tokenizer, texts, self.caption_length)
 
 
+@dataclass(frozen=True)
+class _Coded:
+    words: ClipWords
+    latents: Path
+    condition: Path
+
+
 def code_clips(
     sources: Sequence[str],
     cache: ClipCache,
     wanted: Wanted,
     condition_length: int,
     report: Path,
-    on_clip: Callable[[int], None] = lambda count: None,
+    processes: Processes,
 ) -> Clips:
     """Code every usable line and write the others, with their reasons, to `report` (JSONL).
+
+    Many processes share the lines out among themselves, and all return the same.
 
     Raises:
         ValueError: if a source cannot be read, or no line is left.
     """
-    words, files, skipped = [], [], []
-    prompts = {NULL_PROMPT: cache.add_prompt(NULL_PROMPT)}
-    for found in _all_entries(sources):
-        if isinstance(found, Entry) and found.split != wanted.split:
-            continue
-        coded = _code(found, cache, wanted) if isinstance(found, Entry) else found
-        if isinstance(coded, Skipped):
-            skipped.append(coded)
-            continue
-        assert isinstance(found, Entry)
-        clip, prompts[found.prompt] = coded
-        files.append(clip)
-        words.append(ClipWords(found.prompt, found.caption))
-        on_clip(len(files))
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text("".join(json.dumps(asdict(line)) + "\n" for line in skipped))
-    if not words:
+    lines = (
+        found
+        for found in _all_entries(sources)
+        if isinstance(found, Skipped) or found.split == wanted.split
+    )
+    mine = [
+        _code(found, cache, wanted) if isinstance(found, Entry) else found
+        for found in islice(lines, processes.index, None, processes.count)
+    ]
+    shares = zip_longest(*processes.collect(mine))
+    found = [line for together in shares for line in together if line is not None]
+    coded = [line for line in found if isinstance(line, _Coded)]
+    skipped = [line for line in found if isinstance(line, Skipped)]
+    if processes.is_first:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text("".join(json.dumps(asdict(line)) + "\n" for line in skipped))
+    if not coded:
         raise ValueError(f"manifest {', '.join(sources)}: no clip can be used; see {report}")
+    prompts = {line.words.text: line.condition for line in coded}
+    prompts[NULL_PROMPT] = cache.add_prompt(NULL_PROMPT)
     conditions = CachedConditions(prompts, condition_length)
-    return Clips(words, CachedLatents(files), conditions, skipped)
+    return Clips([c.words for c in coded], CachedLatents([c.latents for c in coded]), conditions)
 
 
 def _all_entries(sources: Sequence[str]) -> Iterator[Entry | Skipped]:
@@ -107,9 +119,10 @@ def _all_entries(sources: Sequence[str]) -> Iterator[Entry | Skipped]:
         yield from read_entries(source)
 
 
-def _code(entry: Entry, cache: ClipCache, wanted: Wanted) -> tuple[Path, Path] | Skipped:
+def _code(entry: Entry, cache: ClipCache, wanted: Wanted) -> _Coded | Skipped:
     try:
         wanted.check(entry)
-        return cache.add_clip(entry.read()), cache.add_prompt(entry.prompt)
+        words = ClipWords(entry.prompt, entry.caption)
+        return _Coded(words, cache.add_clip(entry.read()), cache.add_prompt(entry.prompt))
     except Exception as error:  # a clip's own trouble, whatever decoder or store it comes from
         return Skipped(entry.place, f"{error}" or type(error).__name__)

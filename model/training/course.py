@@ -17,6 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from model.training.clip_cache import ClipCache, ClipShape
 from model.training.clips import Wanted, code_clips
 from model.training.data import NULL_PROMPT, BatchMaker, Subject
+from model.training.processes import Processes
 from model.training.stage import Stage
 from model.transformer import UniViGUTransformer
 
@@ -30,7 +31,7 @@ class Course:
     batches: BatchMaker
     stage: Stage
     pad_id: int
-    save: Callable[[Path], None]
+    save: Callable[[UniViGUTransformer, Path], None]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ class ClipData:
         return cls(**(table | paths))
 
 
-def clip_course(data: ClipData, stage: Stage, start: Path | None, out: Path) -> Course:
+def clip_course(
+    data: ClipData, stage: Stage, start: Path | None, out: Path, processes: Processes
+) -> Course:
     """Code the clips, load the network and return the course.
 
     Raises:
@@ -77,21 +80,21 @@ def clip_course(data: ClipData, stage: Stage, start: Path | None, out: Path) -> 
     transformer = load_transformer(checkpoint / "transformer")
     config = transformer.config
     tokenizer = _caption_tokenizer(data.checkpoint)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     shape = ClipShape(data.num_frames, data.height, data.width)
     length = config.condition_length
     clips = code_clips(
         data.sources,
-        ClipCache(data.cache, data.checkpoint, shape, length, device),
+        ClipCache(data.cache, data.checkpoint, shape, length, processes.device),
         Wanted(data.split, stage.target == "caption", tokenizer, config.caption_length),
         length,
         out / "skipped.jsonl",
+        processes,
     )
     if config.null_condition == "empty_prompt":
         transformer.empty_prompt_embeds = clips.conditions[NULL_PROMPT][None]
 
-    def save(folder: Path) -> None:
-        save_beside(data.checkpoint, transformer, folder)
+    def save(trained: UniViGUTransformer, folder: Path) -> None:
+        save_beside(data.checkpoint, trained, folder)
 
     return Course(
         transformer,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -74,6 +74,12 @@ class Batch:
     text_weight: Tensor | None = None  # [B], 0 where the text is given
     isolate: Tensor | None = None  # [B] bool, under `isolated` understanding attention only
     caption_mask: Tensor | None = None  # [B, L] bool, keys that may be seen
+
+    def rows(self, rows: slice, device: torch.device) -> Batch:
+        """Return some of the rows, on a device."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        some = {k: None if v is None else v[rows].to(device) for k, v in values.items()}
+        return Batch(**some)
 
 
 class ConditionTable:

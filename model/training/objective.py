@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,7 +17,13 @@ from model.transformer import UniViGUTransformer
 
 
 def losses(
-    transformer: UniViGUTransformer, batch: Batch, stage: Stage, pad_id: int
+    transformer: UniViGUTransformer,
+    batch: Batch,
+    stage: Stage,
+    pad_id: int,
+    *,
+    whole: Batch | None = None,
+    forward: Callable[..., Any] | None = None,
 ) -> dict[str, Tensor]:
     """Return the scalar losses `video`, `text` (where there are captions) and `total`.
 
@@ -23,9 +32,19 @@ def losses(
     noisy: clean text earns nothing, since copying it is no skill. Both are means over tokens;
     total = video + text_weight x text.
 
+    Args:
+        transformer: the network.
+        batch: what it is shown.
+        stage: weighs text and padding.
+        pad_id: of the caption tokenizer.
+        whole: the batch that `batch` has rows of; the losses are then the share of these rows, and
+            the shares of all rows add up to the losses of the whole.
+        forward: called in the network's place, where that is wrapped.
+
     Source: Uni-ViGU section 3.3. The paper's lambda_t = |z_v| / |z_t| on sums over tokens is the
     same balance as weight 1 on these means, up to a common factor.
     """
+    whole = whole or batch
     captions = {}
     if batch.caption is not None and batch.text_sigma is not None:
         captions = {
@@ -34,14 +53,16 @@ def losses(
             "caption_mask": batch.caption_mask,
             "isolate_video": batch.isolate,
         }
-    velocity, logits = transformer(
+    velocity, logits = (forward or transformer)(
         batch.latents, TIMESTEPS * batch.video_sigma, batch.condition, **captions
     )
     errors = (velocity.float() - batch.velocity).square().mean(dim=(1, 2, 3, 4))
-    result = {"video": _weighted_mean(errors, batch.video_weight)}
+    result = {"video": _weighted_mean(errors, batch.video_weight, whole.video_weight)}
     result["total"] = result["video"]
-    if logits is not None and batch.target is not None and batch.text_weight is not None:
-        result["text"] = _text_loss(logits, batch.target, batch.text_weight, stage, pad_id)
+    if logits is not None and batch.target is not None:
+        entropy = F.cross_entropy(logits.float().transpose(1, 2), batch.target, reduction="none")
+        weights = [_token_weights(part, stage, pad_id) for part in (batch, whole)]
+        result["text"] = _weighted_mean(entropy, *weights)
         result["total"] = result["total"] + stage.text_weight * result["text"]
     return result
 
@@ -56,13 +77,12 @@ def _caption_inputs(transformer: UniViGUTransformer, batch: Batch) -> dict[str, 
     return {"caption_embeds": flow.corrupt(batch.target, batch.caption, batch.text_sigma)}
 
 
-def _text_loss(
-    logits: Tensor, target: Tensor, sample_weight: Tensor, stage: Stage, pad_id: int
-) -> Tensor:
-    entropy = F.cross_entropy(logits.float().transpose(1, 2), target, reduction="none")  # [B, L]
-    weight = torch.where(target == pad_id, stage.pad_weight, 1.0) * sample_weight[:, None]
-    return _weighted_mean(entropy, weight)
+def _token_weights(batch: Batch, stage: Stage, pad_id: int) -> Tensor:
+    assert batch.target is not None
+    assert batch.text_weight is not None
+    weights = torch.where(batch.target == pad_id, stage.pad_weight, 1.0)  # [B, L]
+    return weights * batch.text_weight[:, None]
 
 
-def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (values * weight).sum() / weight.sum().clamp_min(1e-6)
+def _weighted_mean(values: Tensor, weight: Tensor, whole_weight: Tensor) -> Tensor:
+    return (values * weight).sum() / whole_weight.sum().clamp_min(1e-6).to(values.device)

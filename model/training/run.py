@@ -25,7 +25,9 @@ from model.training.autoencoder import AutoencoderRun, PatchCode, train_autoenco
 from model.training.course import ClipData, Course, clip_course, load_transformer
 from model.training.data import BatchMaker, ConditionTable
 from model.training.moving_shapes import Scene, render, sample_scene
+from model.training.processes import Processes
 from model.training.stage import STAGES, Stage
+from model.training.state import whole_tensors
 from model.training.trainable import choose_trainable, finish_lora, stage_for
 from model.training.trainer import train
 from model.training.training_run import TrainingRun
@@ -37,16 +39,20 @@ _SCENE_SEED = 10
 _RENDER_BATCH = 100
 
 
-def run_stage(stage: str, config: Path, on_step: OnStep = lambda step, total, row: None) -> Path:
+def run_stage(
+    stage: str, config: Path, on_step: OnStep = lambda step, total, row: None
+) -> Path | None:
     """Train one stage to its end, resuming an earlier run of it.
+
+    In many processes, which a launcher has started, each calls this.
 
     Args:
         stage: `vae`, `base`, `recall` or `refine`.
         config: TOML file as described above.
-        on_step: called with (steps done, steps in all, losses).
+        on_step: called with (steps done, steps in all, losses), in the first process.
 
     Returns:
-        The folder that now holds the stage's result.
+        The folder that now holds the stage's result; None but in the first process.
 
     Raises:
         ValueError: for an unknown stage or key, naming what is allowed.
@@ -58,7 +64,10 @@ def run_stage(stage: str, config: Path, on_step: OnStep = lambda step, total, ro
         raise ValueError(f"stage {stage!r}: must be one of vae, {', '.join(STAGES)}")
     options = dict(settings.get(stage, {}))
     out = folder / stage
+    processes = Processes.started()
     if stage == "vae":
+        if processes.count > 1:
+            raise ValueError(f"stage vae: trains in one process, not {processes.count}")
         run = AutoencoderRun(out_dir=out, **_known(options, AutoencoderRun, stage))
         for row in train_autoencoder(run):
             on_step(int(row["step"]) + 1, run.num_steps, row)
@@ -68,21 +77,50 @@ def run_stage(stage: str, config: Path, on_step: OnStep = lambda step, total, ro
     lesson = stage_for(STAGES[stage], training.trainable)
     start = None if start_from is None else folder / start_from
     if "data" in settings:
-        course = clip_course(ClipData.from_settings(settings), lesson, start, out)
+        course = clip_course(ClipData.from_settings(settings), lesson, start, out, processes)
     else:
-        course = _world_course(folder, int(settings.get("scenes", 20_000)), lesson, start)
+        with processes.first_alone():
+            course = _world_course(folder, int(settings.get("scenes", 20_000)), lesson, start)
     transformer = course.transformer.train()
     choose_trainable(
         transformer, training.trainable, lora_rank=training.lora_rank, seed=training.seed
     )
     rows = train(
-        transformer, course.subjects, course.batches, course.stage, training, pad_id=course.pad_id
+        transformer,
+        course.subjects,
+        course.batches,
+        course.stage,
+        training,
+        pad_id=course.pad_id,
+        processes=processes,
     )
     for row in rows:
-        on_step(int(row["step"]) + 1, training.num_steps, row)
-    take_average(transformer, training)
-    course.save(out)
+        if processes.is_first:
+            on_step(int(row["step"]) + 1, training.num_steps, row)
+    trained = whole_network(transformer, training, processes)
+    if trained is None:
+        return None
+    take_average(trained, training)
+    course.save(trained, out)
     return out
+
+
+def whole_network(
+    transformer: UniViGUTransformer, run: TrainingRun, processes: Processes
+) -> UniViGUTransformer | None:
+    """Return the trained network in one piece in the first process, None in the others.
+
+    All processes have to call this, since each may hold a share of the weights.
+    """
+    if processes.count == 1 or run.parallel == "ddp":
+        return transformer if processes.is_first else None
+    weights = whole_tensors(transformer.state_dict(), keep=processes.is_first)
+    if not processes.is_first:
+        return None
+    whole: UniViGUTransformer = UniViGUTransformer.from_config(transformer.config)
+    choose_trainable(whole, run.trainable, lora_rank=run.lora_rank, seed=run.seed)
+    whole.load_state_dict(weights)
+    return whole
 
 
 def take_average(transformer: UniViGUTransformer, run: TrainingRun) -> None:
@@ -124,7 +162,8 @@ def _world_course(folder: Path, count: int, stage: Stage, start: Path | None) ->
     pipeline = moving_shapes_pipeline(transformer, vae)
     scenes, latents = world_latents(folder, count)
 
-    def save(out: Path) -> None:
+    def save(trained: UniViGUTransformer, out: Path) -> None:
+        pipeline.register_modules(transformer=trained.eval())
         save_checkpoint(pipeline, out)
 
     config, tokenizer = transformer.config, pipeline.tokenizer

@@ -1,7 +1,7 @@
-"""The training loop: one stage, one process, resumable from its last save.
+"""The training loop: one stage, in one process or many, resumable from its last save.
 
-What a stage means is `stage`, what a loss is `objective`, what a batch is `data`; this module only
-repeats them and keeps optimizer, average and random state so that a resumed run continues exactly.
+What a stage means is `stage`, what a loss is `objective`, what a batch is `data`, who computes
+which rows is `processes`; this module only repeats them.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from model.training.data import BatchMaker, Subject, draw_samples
 from model.training.objective import losses
 from model.training.optimizers import Optimizers, learning_rate
+from model.training.processes import Processes
 from model.training.stage import Stage
+from model.training.state import TrainingState, whole_tensors
 from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
 
@@ -33,14 +34,24 @@ def train(
     run: TrainingRun,
     *,
     pad_id: int,
-    forward: Callable[..., dict[str, Tensor]] = losses,
+    processes: Processes | None = None,
 ) -> Iterator[dict[str, float]]:
     """Train `transformer` in place, yielding a log row per step.
 
     Every `save_every` steps the state to resume from is written to `out_dir`, and a run that finds
     one goes on from there, bit for bit on a CPU; at the end the averaged weights are written to
     `out_dir/ema.safetensors`. Frozen weights are neither stepped nor averaged.
+
+    Raises:
+        ValueError: if the processes, those of the launcher unless given, cannot share a batch.
     """
+    processes = processes or Processes.started()
+    rows = processes.rows(run.batch_size)
+    if run.gradient_checkpointing:
+        transformer.enable_gradient_checkpointing()
+    if run.compile:
+        transformer.compile(dynamic=False)
+    forward = processes.place(transformer, run.parallel, has_unused="video_only" in stage.mixture)
     run.out_dir.mkdir(parents=True, exist_ok=True)
     optimizers = Optimizers(transformer, run)
     average = {
@@ -48,75 +59,40 @@ def train(
     }
     generator = torch.Generator().manual_seed(run.seed)
     rng = random.Random(run.seed)
-    state = _State(transformer, optimizers, average, generator, rng)
+    state = TrainingState(transformer, optimizers, average, generator, rng)
     start = state.load(run.out_dir)
     with (run.out_dir / "log.jsonl").open("a") as log:
         for step in range(start, run.num_steps):
             started = time.monotonic()
             samples = draw_samples(rng, scenes, stage, run.batch_size)
-            batch = batches.make(samples, stage, generator)
-            with torch.autocast("cpu", torch.bfloat16):
-                parts = forward(transformer, batch, stage, pad_id)
-            parts["total"].backward()
+            whole = batches.make(samples, stage, generator)
+            batch = whole.rows(rows, processes.device)
+            with torch.autocast(processes.device.type, torch.bfloat16, run.autocast):
+                parts = losses(transformer, batch, stage, pad_id, whole=whole, forward=forward)
+            # gradients are averaged over the processes, and it is the sum that is wanted
+            (parts["total"] * processes.count).backward()
             torch.nn.utils.clip_grad_norm_(transformer.parameters(), run.gradient_clip)
             optimizers.step(learning_rate(step, run))
-            decay = min(run.ema_decay, (1 + step) / (10 + step))
-            _average(average, transformer, decay)
-            row = {name: loss.item() for name, loss in parts.items()}
+            _average(average, transformer, min(run.ema_decay, (1 + step) / (10 + step)))
+            row = processes.sums(parts)
             row |= {"step": step, "seconds": time.monotonic() - started}
-            log.write(json.dumps(row) + "\n")
-            log.flush()
+            if processes.is_first:
+                log.write(json.dumps(row) + "\n")
+                log.flush()
             if (step + 1) % run.save_every == 0 or step + 1 == run.num_steps:
-                state.save(run.out_dir, step + 1)
+                state.save(run.out_dir, step + 1, write=processes.is_first)
             yield row
-    save_file(average, run.out_dir / "ema.safetensors")
+    weights = whole_tensors(average, keep=processes.is_first)
+    if processes.is_first:
+        save_file(weights, run.out_dir / "ema.safetensors")
 
 
 @torch.no_grad()
 def _average(average: dict[str, Tensor], transformer: UniViGUTransformer, decay: float) -> None:
-    names = list(average)
     parameters = dict(transformer.named_parameters())
-    torch._foreach_lerp_([average[n] for n in names], [parameters[n] for n in names], 1 - decay)
+    own = [_own_part(value) for value in average.values()]
+    torch._foreach_lerp_(own, [_own_part(parameters[name]) for name in average], 1 - decay)
 
 
-@dataclass(frozen=True)
-class _State:
-    """Everything that a resumed run needs to continue bit for bit."""
-
-    transformer: UniViGUTransformer
-    optimizers: Optimizers
-    average: dict[str, Tensor]
-    generator: torch.Generator
-    rng: random.Random
-
-    def save(self, out_dir: Path, step: int) -> None:
-        """Write atomically: a kill leaves the previous state or the new one."""
-        partial = out_dir / "state.partial"
-        torch.save(
-            {
-                "step": step,
-                "transformer": self.transformer.state_dict(),
-                "optimizers": [part.state_dict() for part in self.optimizers.parts],
-                "average": self.average,
-                "generator": self.generator.get_state(),
-                "rng": json.dumps(self.rng.getstate()),
-            },
-            partial,
-        )
-        partial.replace(out_dir / "state.pt")
-
-    def load(self, out_dir: Path) -> int:
-        """Restore the last save and return its step, 0 without one."""
-        path = out_dir / "state.pt"
-        if not path.exists():
-            return 0
-        state = torch.load(path, weights_only=True)
-        self.transformer.load_state_dict(state["transformer"])
-        for part, saved in zip(self.optimizers.parts, state["optimizers"], strict=True):
-            part.load_state_dict(saved)
-        for name, value in state["average"].items():
-            self.average[name].copy_(value)
-        self.generator.set_state(state["generator"])
-        version, words, gauss = json.loads(state["rng"])
-        self.rng.setstate((version, tuple(words), gauss))
-        return int(state["step"])
+def _own_part(value: Tensor) -> Tensor:
+    return value.to_local() if isinstance(value, DTensor) else value

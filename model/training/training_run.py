@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OPTIMIZERS = ("muon", "adamw")
+PARALLEL = ("ddp", "fsdp2")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,20 @@ class TrainingRun:
     lora_rank: int = 16
     #: whether the checkpoint has the adapters merged in; they are also written on their own
     merge_lora: bool = True
+    #: whether blocks are computed again in the backward pass instead of being remembered
+    gradient_checkpointing: bool = False
+    #: whether matrices are multiplied in bfloat16; weights are float32 in any case
+    autocast: bool = True
+    #: whether the network is compiled, which takes a minute and pays after some hundred steps
+    compile: bool = False
+    #: many processes: `ddp` has every weight in each, `fsdp2` a share of it
+    parallel: str = "ddp"
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            allowed = ", ".join(OPTIMIZERS)
-            raise ValueError(f"optimizer {self.optimizer!r}: must be one of {allowed}")
+        for name, allowed in (("optimizer", OPTIMIZERS), ("parallel", PARALLEL)):
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"{name} {value!r}: must be one of {', '.join(allowed)}")
+        if self.parallel == "fsdp2" and self.optimizer == "muon":
+            raise ValueError("optimizer 'muon': needs whole matrices; with parallel 'fsdp2', adamw")
+        if self.parallel == "fsdp2" and self.compile:
+            raise ValueError("compile true: cannot be had with parallel 'fsdp2'")

@@ -16,6 +16,7 @@ from tiny_models import tiny_transformer
 from tiny_training import CONFIG, RUN, tiny_train
 
 from model.training.optimizers import Optimizers, learning_rate
+from model.training.processes import Processes
 from model.training.stage import Stage
 
 # autocast keeps norm weights in float32; torch says once per process that this is not fused
@@ -46,8 +47,9 @@ def straight(tmp_path_factory):
 def resumed(tmp_path_factory):
     """Six steps by a process that was killed after its fourth, and this one."""
     out_dir = tmp_path_factory.mktemp("resumed")
+    runs = json.dumps([{"out_dir": str(out_dir), "kill_after": 3}])
     killed = subprocess.run(
-        [sys.executable, TESTS / "tiny_training.py", out_dir, "3", str(torch.get_num_threads())],
+        [sys.executable, TESTS / "tiny_training.py", str(torch.get_num_threads()), runs],
         env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
         check=False,
         timeout=120,
@@ -98,6 +100,54 @@ def test_another_seed_trains_another_network(straight, tmp_path):
     assert next(rows)["total"] != straight[2][0]["total"]
     rows.close()
     assert transformer.training
+
+
+def test_computing_blocks_again_changes_no_bit(straight, tmp_path):
+    calls = []
+    transformer, rows = tiny_train(tmp_path, gradient_checkpointing=True)
+    transformer.blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    list(rows)
+    assert len(calls) == 2 * len(straight[2])
+    expected = straight[1].state_dict()
+    assert all(torch.equal(w, expected[name]) for name, w in transformer.state_dict().items())
+
+
+def test_without_autocast_the_network_computes_in_float32(tmp_path):
+    transformer, rows = tiny_train(tmp_path, num_steps=1, autocast=False)
+    seen = []
+    transformer.blocks[0].register_forward_hook(lambda *args: seen.append(args[2][0].hidden.dtype))
+    list(rows)
+    assert seen == [torch.float32]
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_alike(tmp_path):
+    options = {"autocast": False, "optimizer": "adamw"}
+    eager, compiled = (
+        [row["total"] for row in tiny_train(tmp_path / name, compile=name == "yes", **options)[1]]
+        for name in ("no", "yes")
+    )
+    assert compiled == pytest.approx(eager, rel=1e-4)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path):
+    three = Processes(1, 3, torch.device("cpu"))
+    assert three.rows(6) == slice(2, 4)
+    with pytest.raises(ValueError, match="batch_size 4: must be a multiple of the 3 processes"):
+        three.rows(4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"parallel": "tensor"}, "parallel 'tensor': must be one of ddp, fsdp2"),
+        ({"parallel": "fsdp2"}, "optimizer 'muon': needs whole matrices"),
+        ({"parallel": "fsdp2", "optimizer": "adamw", "compile": True}, "compile true: cannot"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        replace(RUN, out_dir=tmp_path, **options)
 
 
 def test_the_first_average_leans_on_the_new_weights(tmp_path):
