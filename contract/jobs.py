@@ -91,6 +91,7 @@ class JobStore:
         *,
         account: str = "",
         fingerprint: str = "",
+        webhook_url: str = "",
     ) -> None:
         """Add a `queued` record to a pipeline, to be executed together with the enqueue."""
         now = time.time()
@@ -102,6 +103,7 @@ class JobStore:
             "created_at": now,
             "account": account,
             "fingerprint": fingerprint,
+            "webhook_url": webhook_url,
         }
         pipeline.hset(record_key(job_id), mapping=record)  # type: ignore[arg-type]
         for live in {LIVE_KEY, live_key(account)}:

@@ -27,7 +27,7 @@ ALL_SCOPES = DEFAULT_SCOPES | {ADMIN}
 class ApiKey(BaseModel):
     """What is kept of a key; times are Unix seconds. A limit of None is the server's own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     id: str
     name: str = Field(min_length=1, max_length=64)

@@ -44,6 +44,7 @@ class JobRecord:
     request: str  # JSON of a contract.requests.JobRequest
     created_at: float
     account: str = ""  # whose job it is: hash of an API key; empty where there are no keys
+    webhook_url: str = ""  # told of the end, beside the account's own endpoints
     fingerprint: str = ""  # of the request as sent, where a repeat of it has to be recognised
     attempt: int = 0
     owner: str = ""

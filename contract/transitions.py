@@ -5,11 +5,14 @@ then what each script names. Each keeps its log entry and its state change in on
 an end is counted in the step that makes it: `contract.figures` reads those counts.
 """
 
+from contract.outbox import ANNOUNCE
+
 #: upper bounds of the histograms, in seconds, as they are written
 BUCKETS = ("0.1", "0.5", "1", "2", "5", "10", "30", "60", "120", "300", "600", "1800", "3600")
 
 _LOG = (
     f"local buckets = {{{', '.join(map(repr, BUCKETS))}}}"
+    + ANNOUNCE
     + """
 local function log(type, data)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'type', type, 'data', data)
@@ -27,11 +30,13 @@ local function observe(name, seconds)
   redis.call('HINCRBYFLOAT', KEYS[4], name .. '|sum', tostring(seconds))
 end
 local function finish(status, at, result, error)
-  local job = redis.call('HMGET', KEYS[1], 'kind', 'created_at', 'started_at', 'account')
+  local job = redis.call('HMGET', KEYS[1], 'kind', 'created_at', 'started_at', 'account',
+    'webhook_url')
   local kind, started = job[1], tonumber(job[3] or nil)
   redis.call('HSET', KEYS[1], 'status', status, 'completed_at', at)
   redis.call('SREM', KEYS[3], ARGV[1])
   if job[4] and job[4] ~= '' then redis.call('SREM', KEYS[3] .. ':' .. job[4], ARGV[1]) end
+  announce(kind, status, at, job[4] or '', job[5] or '')
   local code = error ~= '' and cjson.decode(error).code or ''
   redis.call('HINCRBY', KEYS[4], 'ended|' .. kind .. '|' .. status .. '|' .. code, 1)
   if started then observe('wait|' .. kind, math.max(0, started - tonumber(job[2]))) end

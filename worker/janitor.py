@@ -27,6 +27,7 @@ from contract.artifacts import ArtifactStore
 from contract.jobs import JobStore
 from contract.queues import QUEUES
 from worker.connection import connect
+from worker.courier import Courier
 from worker.process import enter_child
 from worker.reconciler import Reconciler
 from worker.retention import Retention
@@ -97,8 +98,13 @@ class Janitor:
 
 
 def run(settings: WorkerSettings, stop: threading.Event) -> None:
-    """Sweep every second until `stop` is set; a lost Redis or store is waited for."""
+    """Sweep every second, and deliver webhooks, until `stop` is set.
+
+    A lost Redis or store is waited for.
+    """
     janitor = Janitor(connect(settings), ArtifactStore(settings.artifacts_url), settings)
+    courier = Courier(connect(settings), settings.allow_private_urls)
+    threading.Thread(target=courier.run, args=[stop], name="courier", daemon=True).start()
     while not stop.wait(_SWEEP_SECONDS):
         try:
             janitor.sweep()

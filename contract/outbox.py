@@ -1,0 +1,41 @@
+"""Events that somebody wants to be told of, written in the same step that ends their subject.
+
+`contract.deliveries` takes them out.
+"""
+
+from __future__ import annotations
+
+import time
+
+from redis.client import Pipeline
+
+OUTBOX_KEY = "univigu:outbox"
+_ENDPOINTS = "univigu:webhooks:"
+
+#: part of every script that ends a job; where nobody listens nothing is written
+ANNOUNCE = f"""
+local subjects = {{generate = 'video', understand = 'caption'}}
+local function announce(kind, status, at, account, url)
+  if url == '' and redis.call('EXISTS', '{_ENDPOINTS}' .. account) == 0 then return end
+  redis.call('XADD', '{OUTBOX_KEY}', '*', 'type', subjects[kind] .. '.' .. status, 'id', ARGV[1],
+    'account', account, 'at', at, 'url', url)
+end
+"""
+
+
+def endpoints_key(account: str) -> str:
+    """Return the Redis key of the hash of an account's webhook endpoints."""
+    return _ENDPOINTS + account
+
+
+def announce(pipeline: Pipeline, account: str, event_type: str, subject_id: str) -> None:
+    """Add an event to a pipeline, to be executed together with the change that it tells of.
+
+    Args:
+        pipeline: a transaction.
+        account: whose subject it is.
+        event_type: of `contract.webhooks.EVENT_TYPES`.
+        subject_id: id of the job or batch.
+    """
+    event = {"type": event_type, "id": subject_id, "account": account, "at": time.time()}
+    pipeline.xadd(OUTBOX_KEY, event)  # type: ignore[arg-type]
