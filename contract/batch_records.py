@@ -5,11 +5,12 @@ The input is a copy of the client's file in the artifact store, under `input_key
 
 from __future__ import annotations
 
+import json
 import secrets
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Json
+from pydantic import BaseModel, ConfigDict
 
 from contract.artifacts import batch_folder
 
@@ -59,7 +60,7 @@ class BatchRecord(BaseModel):
     created_at: float
     #: what is not done by then is not done
     expires_at: float
-    metadata: Json[dict[str, str] | None] = None
+    metadata: dict[str, str] | None = None
     #: seconds that output and error file are kept
     output_lifetime: int | None = None
     status: BatchStatus = BatchStatus.VALIDATING
@@ -72,7 +73,7 @@ class BatchRecord(BaseModel):
     offset: int = 0
     output_file_id: str | None = None
     error_file_id: str | None = None
-    errors: Json[list[BatchError]] = []
+    errors: list[BatchError] = []
     in_progress_at: float | None = None
     finalizing_at: float | None = None
     cancelling_at: float | None = None
@@ -94,6 +95,9 @@ def input_key(batch_id: str) -> str:
 
 def parse_batch(values: dict[bytes, bytes]) -> BatchRecord:
     """Return the record of a Redis hash."""
-    fields = {name.decode(): value.decode() for name, value in values.items()}
+    fields: dict[str, Any] = {name.decode(): value.decode() for name, value in values.items()}
+    for name in ("metadata", "errors"):
+        fields[name] = json.loads(fields[name])
     # Redis holds no None
-    return BatchRecord.model_validate({name: text for name, text in fields.items() if text != ""})
+    given = {name: value for name, value in fields.items() if value != ""}
+    return BatchRecord.model_validate(given)

@@ -62,7 +62,7 @@ class BatchStore:
             is_known = pipeline.exists(key)
             pipeline.multi()
             if not is_known:
-                pipeline.hset(key, mapping=values)
+                pipeline.hset(key, mapping=values)  # type: ignore[arg-type]
                 pipeline.sadd(_LIVE, record.id)
                 for index in {index_key(), index_key(record.account)}:
                     pipeline.zadd(index, {record.id: record.created_at})

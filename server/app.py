@@ -11,10 +11,22 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, Depends, FastAPI
 
 from server.auth import require_key
+from server.batches.driver import driving
 from server.error_handlers import install_error_handlers
 from server.errors import ErrorBody
 from server.middleware import BodyLimit, RequestBoundary
-from server.routes import captions, chat, files, health, models, queue, sync, uploads, videos
+from server.routes import (
+    batches,
+    captions,
+    chat,
+    files,
+    health,
+    models,
+    queue,
+    sync,
+    uploads,
+    videos,
+)
 from server.routes.page import install_page
 from server.services import Services
 from server.settings import ServerSettings
@@ -37,7 +49,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        with driving(services):
+            yield
         services.close()
 
     app = FastAPI(
@@ -64,6 +77,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
         chat.router,
         files.router,
         uploads.router,
+        batches.router,
         queue.router,
     ):
         v1.include_router(router)

@@ -12,6 +12,7 @@ from redis.retry import Retry
 from starlette.requests import HTTPConnection
 
 from contract.artifacts import ArtifactStore
+from contract.batches import BatchStore
 from contract.engine_status import read_capabilities
 from contract.files import FileStore
 from contract.jobs import JobStore
@@ -36,6 +37,7 @@ class Services:
     artifacts: ArtifactStore
     files: FileStore
     uploads: UploadStore
+    batches: BatchStore
     metrics: Metrics
 
     @classmethod
@@ -73,6 +75,7 @@ class Services:
             artifacts=ArtifactStore(settings.artifacts_url),
             files=FileStore(connection),
             uploads=UploadStore(connection),
+            batches=BatchStore(connection),
             metrics=Metrics(),
         )
 

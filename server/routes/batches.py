@@ -1,0 +1,97 @@
+"""`/v1/batches`: many requests in one file, done when there is room for them."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from contract.artifacts import file_key
+from contract.batch_records import BatchRecord, input_key, new_batch_id
+from server.auth import Account
+from server.batches.objects import (
+    WINDOW_SECONDS,
+    Batch,
+    BatchCreate,
+    BatchList,
+    batch_view,
+    find_batch,
+    input_size,
+)
+from server.bodies import InjectedBody, checked
+from server.errors import InvalidRequest, NotFound
+from server.openapi import json_schema
+from server.repeats import InjectedOrigin, choose_id
+from server.services import InjectedServices
+
+router = APIRouter(prefix="/batches", tags=["batches"])
+
+
+def _find(services: InjectedServices, account: Account, batch_id: str) -> BatchRecord:
+    return find_batch(services, account, batch_id)
+
+
+Found = Annotated[BatchRecord, Depends(_find)]
+
+
+@router.post("", openapi_extra=json_schema(BatchCreate))
+def create_batch(services: InjectedServices, origin: InjectedOrigin, body: InjectedBody) -> Batch:
+    """Start a batch. Its input is looked at afterwards: see `status` and `errors`."""
+    fields = checked(BatchCreate, body)
+    batch_id = choose_id(services, origin, new_batch_id(), fields)
+    known = services.batches.get(batch_id)
+    if known:
+        return batch_view(known)
+    now, after = time.time(), fields.output_expires_after
+    record = BatchRecord(
+        id=batch_id,
+        account=origin.account,
+        endpoint=fields.endpoint,
+        input_file_id=fields.input_file_id,
+        size=input_size(services, origin.account, fields.input_file_id),
+        created_at=now,
+        expires_at=now + WINDOW_SECONDS,
+        metadata=fields.metadata,
+        output_lifetime=after.seconds if after else None,
+    )
+    # its own: the client's file may be deleted, or expire, before the last line is read
+    services.artifacts.copy(file_key(fields.input_file_id), input_key(batch_id))
+    services.batches.create(record)
+    return batch_view(record)
+
+
+@router.get("")
+def list_batches(
+    services: InjectedServices,
+    account: Account,
+    after: Annotated[str | None, Query(description="Start behind this id")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Batches per page")] = 20,
+) -> BatchList:
+    """List batches, newest first."""
+    if after is not None:
+        try:
+            find_batch(services, account, after)
+        except NotFound as error:
+            raise InvalidRequest(f"after: {error.message}", param="after") from error
+    ids = services.batches.list_ids(limit + 1, after, account)
+    data = [batch_view(record) for record in services.batches.get_many(ids[:limit])]
+    return BatchList(
+        data=data,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+        has_more=len(ids) > limit,
+    )
+
+
+@router.get("/{batch_id}")
+def retrieve_batch(record: Found) -> Batch:
+    """Return a batch as it stands."""
+    return batch_view(record)
+
+
+@router.post("/{batch_id}/cancel")
+def cancel_batch(services: InjectedServices, account: Account, record: Found) -> Batch:
+    """Stop a batch. It is `cancelled` once its running lines have let go; an ended one stays."""
+    services.batches.cancel(record.id)
+    return batch_view(find_batch(services, account, record.id))
