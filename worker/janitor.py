@@ -28,6 +28,7 @@ from contract.jobs import JobStore
 from contract.queues import QUEUES
 from worker.connection import connect
 from worker.courier import Courier
+from worker.file_retention import FileRetention
 from worker.process import enter_child
 from worker.reconciler import Reconciler
 from worker.retention import Retention
@@ -61,6 +62,7 @@ class Janitor:
         }
         self._reconciler = Reconciler(connection, jobs, self._queues)
         self._retention = Retention(jobs, artifacts, settings.retention_days)
+        self._files = FileRetention(connection, artifacts)
         self._lock = connection.lock(_LOCK, timeout=_LOCK_SECONDS, blocking=False)
         self._next_retention = 0.0
 
@@ -74,6 +76,7 @@ class Janitor:
         if time.monotonic() >= self._next_retention:
             self._next_retention = time.monotonic() + _RETENTION_SECONDS
             self._retention.sweep(time.time())
+            self._files.sweep(time.time())
 
     def leave(self) -> None:
         """Let another janitor lead at once."""
