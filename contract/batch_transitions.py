@@ -7,7 +7,11 @@ in the step that writes its outcome. So it does not matter how many drivers ther
 dies.
 """
 
-_COMMON = """
+from contract.outbox import ANNOUNCE
+
+_COMMON = (
+    ANNOUNCE
+    + """
 local function is(...)
   local status = redis.call('HGET', KEYS[1], 'status')
   for _, wanted in ipairs({...}) do
@@ -19,8 +23,10 @@ local function finish(status, at)
   redis.call('HSET', KEYS[1], 'status', status, status .. '_at', at)
   redis.call('SREM', KEYS[5], ARGV[1])
   redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
+  announce('batch', status, at, redis.call('HGET', KEYS[1], 'account') or '', '')
 end
 """
+)
 
 #: total, now -> 1 | 0
 BEGIN = (

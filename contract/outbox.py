@@ -12,9 +12,9 @@ from redis.client import Pipeline
 OUTBOX_KEY = "univigu:outbox"
 _ENDPOINTS = "univigu:webhooks:"
 
-#: part of every script that ends a job; where nobody listens nothing is written
+#: part of every script that ends a job or a batch; where nobody listens nothing is written
 ANNOUNCE = f"""
-local subjects = {{generate = 'video', understand = 'caption'}}
+local subjects = {{generate = 'video', understand = 'caption', batch = 'batch'}}
 local function announce(kind, status, at, account, url)
   if url == '' and redis.call('EXISTS', '{_ENDPOINTS}' .. account) == 0 then return end
   redis.call('XADD', '{OUTBOX_KEY}', '*', 'type', subjects[kind] .. '.' .. status, 'id', ARGV[1],
