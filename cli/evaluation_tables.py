@@ -7,6 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
+#: {side: {column: figure}}
+Sides = dict[str, dict[str, float]]
+
 #: pairs of values that were mixed up, at most this many per score
 _MOST_MISTAKES = 5
 _SHARES = ("area_flicker", "different", "sigma")
@@ -16,9 +19,9 @@ def print_figures(figures: dict[str, Any]) -> None:
     """Print shares of what was right, means of what was measured, and what was mixed up."""
     console = Console()
     if figures["scores"]:
-        console.print(_table("right", figures["scores"], as_share=True))
-    for name, sides in figures["measures"].items():
-        console.print(_table("mean", {name: sides}, as_share=False))
+        console.print(_table("right, in percent", figures["scores"], as_share=True))
+    for measures in _alike(figures["measures"]):
+        console.print(_table("mean", measures, as_share=False))
     mistakes = _mistakes(figures["confusions"])
     if mistakes:
         table = Table("score", "attribute", "true", "found", "clips", title="mixed up most often")
@@ -27,20 +30,32 @@ def print_figures(figures: dict[str, Any]) -> None:
         console.print(table)
 
 
-def _table(title: str, figures: dict[str, dict[str, dict[str, float]]], as_share: bool) -> Table:
+def _alike(measures: dict[str, Sides]) -> list[dict[str, Sides]]:
+    """Return the measures in groups that share their first column."""
+    groups: dict[str, dict[str, Sides]] = {}
+    for name, sides in measures.items():
+        first = next(column for figures in sides.values() for column in figures)
+        groups.setdefault(first, {})[name] = sides
+    return list(groups.values())
+
+
+def _table(title: str, figures: dict[str, Sides], as_share: bool) -> Table:
     rows = [(name, side, found) for name, sides in figures.items() for side, found in sides.items()]
     columns = list(dict.fromkeys(column for _, _, found in rows for column in found))
-    table = Table(Column("score", no_wrap=True), "side", *columns, title=title)
+    heads = [column.replace("_", " ") for column in columns]
+    table = Table(Column("score", no_wrap=True), Column("side", no_wrap=True), *heads, title=title)
     for name, side, found in rows:
         cells = [_cell(column, found.get(column), as_share) for column in columns]
-        table.add_row(name, side, *cells)
+        table.add_row(name, side.replace("_", " "), *cells)
     return table
 
 
 def _cell(column: str, value: float | None, as_share: bool) -> str:
     if value is None:
         return ""
-    return f"{value:.1%}" if as_share or column.startswith(_SHARES) else f"{value:.2f}"
+    if column.startswith(_SHARES):
+        return f"{value:.1%}"
+    return f"{100 * value:.1f}" if as_share else f"{value:.2f}"
 
 
 def _mistakes(confusions: dict[str, dict[str, dict[str, dict[str, int]]]]) -> list[list[str]]:

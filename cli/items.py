@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import typer
 
@@ -69,6 +69,19 @@ class TextRow:
         return [f"{self.file}{note}", *([] if self.text is None else [f"  {self.text}"])]
 
 
+class Row(Protocol):
+    """A dataclass that says what became of an item."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def status(self) -> ItemStatus:
+        """What became of it."""
+
+    def lines(self) -> list[str]:
+        """Return what people read."""
+
+
 class Rows:
     """Prints rows as they come.
 
@@ -78,11 +91,12 @@ class Rows:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._has_failures = False
+        self.failed: list[Row] = []
 
-    def add(self, row: VideoRow | TextRow) -> None:
+    def add(self, row: Row) -> None:
         """Print a row on stdout."""
-        self._has_failures |= row.status == "failed"
+        if row.status == "failed":
+            self.failed.append(row)
         lines = [json.dumps(asdict(row))] if self._as_json else row.lines()
         # not typer.echo, which would write through a bar on the same terminal
         sys.stdout.write("".join(f"{line}\n" for line in lines))
@@ -94,7 +108,7 @@ class Rows:
         Raises:
             typer.Exit: with code 1 if a row has failed.
         """
-        if self._has_failures:
+        if self.failed:
             raise typer.Exit(FAILED)
 
 

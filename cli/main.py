@@ -7,6 +7,7 @@ import typer
 from cli import evaluation, keys, serving, training
 from cli.caption import caption
 from cli.convert import convert
+from cli.enrich import enrich
 from cli.generate import generate
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app.command()(generate)
 app.command()(caption)
 app.command()(convert)
 app.command()(training.train)
+app.command()(enrich)
 app.command("eval")(evaluation.evaluate)
 
 if __name__ == "__main__":

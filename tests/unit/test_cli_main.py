@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 
-COMMANDS = "serve api worker janitor keys generate caption convert train eval".split()
+COMMANDS = "serve api worker janitor keys generate caption convert train eval enrich".split()
 
 
 def test_help_lists_every_command_and_loads_none_of_the_heavy_packages():

@@ -1,0 +1,132 @@
+"""A language model behind an OpenAI-compatible endpoint, asked no faster than it may be."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Self
+
+import httpx2
+
+from cli.items import BadOption, ItemFailed
+
+_TRIES = 6
+_FIRST_PAUSE_SECONDS = 0.5
+#: longer than this nobody waits because a server asks for it
+_LONGEST_PAUSE_SECONDS = 120.0
+#: answers that a later try can better
+_PASSING = (408, 409, 425, 429)
+#: answers that every request would get
+_REFUSALS = (401, 403, 404)
+
+Message = dict[str, Any]
+
+
+class ChatEndpoint:
+    """Asks one model; may be used by several threads.
+
+    Args:
+        url: address up to and with the version, e.g. `http://127.0.0.1:8000/v1`.
+        model: what the endpoint calls it.
+        api_key: sent as a bearer token.
+        requests_per_minute: how many requests may be started in a minute; None for no limit.
+
+    Raises:
+        BadOption: if the address is no http or https URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        api_key: str | None = None,
+        requests_per_minute: float | None = None,
+    ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise BadOption(f"url {url!r}: must be http://HOST[:PORT]/v1 or https://...")
+        self._model = model
+        self._interval = 60 / requests_per_minute if requests_per_minute else 0.0
+        self._next_start, self._turn = 0.0, threading.Lock()
+        self._is_over = threading.Event()
+        self._http = httpx2.Client(
+            base_url=f"{url.rstrip('/').removesuffix('/chat/completions')}/",
+            headers={"authorization": f"Bearer {api_key}"} if api_key else {},
+            timeout=httpx2.Timeout(300, connect=5),
+        )
+
+    def __enter__(self) -> Self:
+        """Return the endpoint itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its connections, and let nobody wait for a turn any more."""
+        self._is_over.set()
+        self._http.close()
+
+    def ask(self, messages: Sequence[Message], **options: Any) -> str:
+        """Return the answer to a conversation, in one line.
+
+        Args:
+            messages: as in the chat completions API.
+            options: further fields of the request.
+
+        Raises:
+            BadOption: if the endpoint refuses every request like this one.
+            ItemFailed: if this conversation gets no whole answer.
+        """
+        body = {"model": self._model, "messages": list(messages), **options}
+        for attempt in range(1, _TRIES + 1):
+            self._wait_for_turn()
+            try:
+                answer = self._http.post("chat/completions", json=body)
+            except httpx2.TransportError as error:
+                reason, pause = f"no answer: {error or type(error).__name__}", None
+            else:
+                if answer.is_success:
+                    return _text(answer)
+                reason, pause = _refusal(answer)
+            if attempt < _TRIES:
+                backoff = _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)
+                self._pause(min(_LONGEST_PAUSE_SECONDS, backoff if pause is None else pause))
+        raise ItemFailed(reason, is_final=False)
+
+    def _wait_for_turn(self) -> None:
+        with self._turn:
+            start = max(time.monotonic(), self._next_start)
+            self._next_start = start + self._interval
+        self._pause(start - time.monotonic())
+
+    def _pause(self, seconds: float) -> None:
+        if self._is_over.wait(max(0.0, seconds)):
+            raise ItemFailed("stopped", is_final=False)
+
+
+def _text(answer: httpx2.Response) -> str:
+    try:
+        (choice, *_) = answer.json()["choices"]
+        content, reason = choice["message"]["content"], choice.get("finish_reason")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ItemFailed(f"the answer is no chat completion: {error!r}", is_final=False) from error
+    if reason == "length":
+        raise ItemFailed("the answer was cut off at the model's limit", is_final=False)
+    if not isinstance(content, str) or not content.strip():
+        raise ItemFailed(f"the answer is empty ({reason})", is_final=False)
+    return " ".join(content.split())
+
+
+def _refusal(answer: httpx2.Response) -> tuple[str, float | None]:
+    """Return what a refusal says and how long to wait, or raise if waiting does not help."""
+    try:
+        said = answer.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        said = answer.text[:200]
+    reason = f"status {answer.status_code}: {said}"
+    if answer.status_code in _REFUSALS:
+        raise BadOption(f"{answer.url}: {reason}")
+    if answer.status_code < 500 and answer.status_code not in _PASSING:
+        raise ItemFailed(reason, is_final=True)
+    try:
+        return reason, float(answer.headers["retry-after"])
+    except (KeyError, ValueError):
+        return reason, None

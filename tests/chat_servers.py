@@ -1,0 +1,68 @@
+"""A real HTTP server with the chat completions API, whose answers a test writes."""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+class ChatServer(ThreadingHTTPServer):
+    """Answers with `answer(messages)`: a text, or (status, body, headers)."""
+
+    daemon_threads = True
+
+    def __init__(self, answer):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answer, self.requests, self.times, self.keys = answer, [], [], []
+        self.url = f"http://127.0.0.1:{self.server_port}/v1"
+
+    @property
+    def prompts(self):
+        """What users asked, in order."""
+        return [request["messages"][-1]["content"] for request in self.requests]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        assert self.path == "/v1/chat/completions"
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.requests.append(body)
+        self.server.times.append(time.monotonic())
+        self.server.keys.append(self.headers.get("authorization"))
+        found = self.server.answer(body["messages"])
+        if isinstance(found, str):
+            choice = {"message": {"role": "assistant", "content": found}, "finish_reason": "stop"}
+            found = 200, {"choices": [choice]}, {}
+        status, content, headers = found
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in {**headers, "content-length": len(data)}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def chat_server():
+    """Start a server of answers."""
+    running = []
+
+    def start(answer):
+        server = ChatServer(answer)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        running.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in running:
+        server.shutdown()
+        thread.join()
+        server.server_close()
