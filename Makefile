@@ -85,5 +85,5 @@ $(INSTALLED): pyproject.toml constraints.txt $(VENV)/made
 
 $(INSTALLED_DEV): $(INSTALLED)
 	@echo "installing what the tests and checks need"
-	$(PIP) --no-build-isolation --editable '.[worker,embedded,dev]'
+	$(PIP) --no-build-isolation --editable '.[worker,embedded,train,dev]'
 	@touch $@

@@ -78,7 +78,9 @@ class Batch:
     def rows(self, rows: slice, device: torch.device) -> Batch:
         """Return some of the rows, on a device."""
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        some = {k: None if v is None else v[rows].to(device) for k, v in values.items()}
+        some: dict[str, Any] = {
+            k: None if v is None else v[rows].to(device) for k, v in values.items()
+        }
         return Batch(**some)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from model.training.optimizers import Optimizers
+from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
 
 
@@ -30,6 +31,18 @@ class TrainingState:
     average: dict[str, Tensor]
     generator: torch.Generator
     rng: random.Random
+
+    @classmethod
+    def first(cls, transformer: UniViGUTransformer, run: TrainingRun) -> TrainingState:
+        """Return the state before the first step; only what is trained is averaged."""
+        trained = {n: p for n, p in transformer.named_parameters() if p.requires_grad}
+        return cls(
+            transformer,
+            Optimizers(transformer, run),
+            {name: p.detach().clone() for name, p in trained.items()},
+            torch.Generator().manual_seed(run.seed),
+            random.Random(run.seed),
+        )
 
     def save(self, out_dir: Path, step: int, *, write: bool) -> None:
         """Write atomically: a kill leaves the previous state or the new one.

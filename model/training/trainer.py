@@ -6,10 +6,9 @@ which rows is `processes`; this module only repeats them.
 
 from __future__ import annotations
 
-import json
-import random
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 import torch
 from safetensors.torch import save_file
@@ -18,10 +17,11 @@ from torch.distributed.tensor import DTensor
 
 from model.training.data import BatchMaker, Subject, draw_samples
 from model.training.objective import losses
-from model.training.optimizers import Optimizers, learning_rate
+from model.training.optimizers import learning_rate
 from model.training.processes import Processes
 from model.training.stage import Stage
 from model.training.state import TrainingState, whole_tensors
+from model.training.step_log import step_log
 from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
 
@@ -53,38 +53,37 @@ def train(
         transformer.compile(dynamic=False)
     forward = processes.place(transformer, run.parallel, has_unused="video_only" in stage.mixture)
     run.out_dir.mkdir(parents=True, exist_ok=True)
-    optimizers = Optimizers(transformer, run)
-    average = {
-        name: p.detach().clone() for name, p in transformer.named_parameters() if p.requires_grad
-    }
-    generator = torch.Generator().manual_seed(run.seed)
-    rng = random.Random(run.seed)
-    state = TrainingState(transformer, optimizers, average, generator, rng)
+    state = TrainingState.first(transformer, run)
     start = state.load(run.out_dir)
-    with (run.out_dir / "log.jsonl").open("a") as log:
+    log = step_log(run.out_dir, start) if processes.is_first else nullcontext(_no_log)
+    with log as write:
         for step in range(start, run.num_steps):
             started = time.monotonic()
-            samples = draw_samples(rng, scenes, stage, run.batch_size)
-            whole = batches.make(samples, stage, generator)
+            samples = draw_samples(state.rng, scenes, stage, run.batch_size)
+            whole = batches.make(samples, stage, state.generator)
             batch = whole.rows(rows, processes.device)
             with torch.autocast(processes.device.type, torch.bfloat16, run.autocast):
                 parts = losses(transformer, batch, stage, pad_id, whole=whole, forward=forward)
             # gradients are averaged over the processes, and it is the sum that is wanted
             (parts["total"] * processes.count).backward()
             torch.nn.utils.clip_grad_norm_(transformer.parameters(), run.gradient_clip)
-            optimizers.step(learning_rate(step, run))
-            _average(average, transformer, min(run.ema_decay, (1 + step) / (10 + step)))
+            rate = learning_rate(step, run)
+            state.optimizers.step(rate)
+            _average(state.average, transformer, min(run.ema_decay, (1 + step) / (10 + step)))
             row = processes.sums(parts)
-            row |= {"step": step, "seconds": time.monotonic() - started}
-            if processes.is_first:
-                log.write(json.dumps(row) + "\n")
-                log.flush()
+            seconds = time.monotonic() - started
+            row |= {"step": step, "seconds": seconds, "learning_rate": rate}
+            write(row)
             if (step + 1) % run.save_every == 0 or step + 1 == run.num_steps:
                 state.save(run.out_dir, step + 1, write=processes.is_first)
             yield row
-    weights = whole_tensors(average, keep=processes.is_first)
+    weights = whole_tensors(state.average, keep=processes.is_first)
     if processes.is_first:
         save_file(weights, run.out_dir / "ema.safetensors")
+
+
+def _no_log(row: dict[str, float]) -> None:
+    """Write nothing: the first process does."""
 
 
 @torch.no_grad()

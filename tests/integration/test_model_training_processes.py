@@ -61,8 +61,8 @@ def test_two_processes_have_the_losses_of_one(runs, name):
     alone, together = losses(runs["one"]), losses(runs[name])
     assert [row["step"] for row in together] == [0, 1, 2, 3, 4, 5]
     assert {frozenset(row) for row in alone} == {
-        frozenset({"step", "video", "total"}),
-        frozenset({"step", "video", "text", "total"}),
+        frozenset({"step", "learning_rate", "video", "total"}),
+        frozenset({"step", "learning_rate", "video", "text", "total"}),
     }
     for row, expected in zip(together, alone, strict=True):
         assert row == pytest.approx(expected, rel=1e-5)
@@ -79,7 +79,10 @@ def test_two_processes_write_the_whole_network_once(runs, name):
         "ema.safetensors",
         "log.jsonl",
         "state.pt",
+        "tensorboard",
     ]
+    # two parts of the run wrote curves under fsdp2: one process, then the first of two
+    assert len([*(runs[name] / "tensorboard").iterdir()]) == (2 if name == "fsdp2" else 1)
 
 
 def test_a_sharded_run_can_be_taken_up_by_one_process(runs):

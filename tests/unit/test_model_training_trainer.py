@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_models import tiny_transformer
 from tiny_training import CONFIG, RUN, tiny_train
 
@@ -33,6 +34,15 @@ def losses_by_step(out_dir):
         del row["seconds"]
         losses[row.pop("step")].append(row)
     return losses
+
+
+def curves(out_dir):
+    """Return what TensorBoard would draw: values by step by name."""
+    events = EventAccumulator(str(out_dir / "tensorboard")).Reload()
+    return {
+        name: {event.step: event.value for event in events.Scalars(name)}
+        for name in events.Tags()["scalars"]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +93,15 @@ def test_a_killed_and_resumed_run_logs_the_same_losses(straight, resumed):
     assert again.keys() == expected.keys()
     for step, entries in again.items():
         assert all(entry == expected[step][0] for entry in entries)
+
+
+def test_curves_are_kept_beside_the_log(resumed, straight):
+    drawn = curves(resumed[0])
+    assert drawn.keys() == {"video", "text", "total", "learning_rate", "seconds"}
+    expected = losses_by_step(straight[0])
+    for name in ("video", "text", "total", "learning_rate"):
+        rows = {step: entries[0][name] for step, entries in expected.items()}
+        assert drawn[name] == pytest.approx(rows)
 
 
 def test_a_finished_run_has_nothing_left_to_do(straight):
