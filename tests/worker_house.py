@@ -102,9 +102,9 @@ class House:
             | fields
         )
 
-    def understand(self, source, steps=2, **fields):
+    def understand(self, source, steps=2, seed=7, **fields):
         return self.submit(
-            UnderstandRequest(source=source, seed=7, num_inference_steps=steps, **fields)
+            UnderstandRequest(source=source, seed=seed, num_inference_steps=steps, **fields)
         )
 
     def submit(self, request, enqueued=True):

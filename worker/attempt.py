@@ -119,6 +119,7 @@ class Attempt:
             attempt=record.attempt,
             request=record.parsed_request(),
             workdir=self._workdir,
+            account=record.account,
         )
         path, patience = around.run.socket_path, around.settings.engine_wait_seconds
         with EngineLink(path, self._watch, patience) as engine:

@@ -42,6 +42,8 @@ class Start(_Message):
     attempt: int
     request: JobRequest
     workdir: Path
+    #: whose job it is; the accounts take turns
+    account: str = ""
 
 
 class Progress(_Message):

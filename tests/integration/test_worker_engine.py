@@ -28,7 +28,7 @@ def house(redis_server, tmp_path_factory, tiny_checkpoint):
         device="cpu",
         num_threads=1,
         generate_slots=2,
-        understand_slots=1,
+        understand_slots=2,
     )
     house.start(["-m", "worker"])
     yield house
@@ -187,6 +187,19 @@ def test_same_video_and_seed_give_the_same_caption(house, generated):
         for job_id in (house.understand(source), house.understand(source))
     )
     assert first == second
+
+
+def test_captions_share_steps_and_say_what_they_say_alone(house, generated):
+    source = generated.result.artifacts["video"]
+    alone = house.completed(house.understand(source, steps=20, seed=3))
+    assert alone.result.batched == 1
+    long = house.understand(source, steps=2000)
+    house.running(long)
+    together = house.completed(house.understand(source, steps=20, seed=3))
+    house.jobs.cancel(long)
+    house.ended(long)
+    assert together.result.batched == 2
+    assert together.result.text == alone.result.text
 
 
 def test_prompt_over_the_limit_is_refused_with_its_count(house, can, make):

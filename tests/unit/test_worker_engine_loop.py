@@ -8,6 +8,7 @@ import pytest
 
 from contract.requests import GenerateRequest, UnderstandRequest
 from worker.engine.loop import Loop
+from worker.engine.sharing import SharedStep
 from worker.protocol import (
     MAX_MESSAGE,
     Done,
@@ -20,14 +21,40 @@ from worker.protocol import (
 
 
 class Runner:
-    """Jobs that count their steps; `prompt` says how they end."""
+    """Jobs that count their steps; `prompt` says how they end.
+
+    The steps of questions are shared by those that ask the same.
+    """
 
     def __init__(self):
         self.closed = []
         self.order = []
+        self.calls = []
+
+    def answer(self, items):
+        self.calls.append(sorted(items))
+        time.sleep(0.002)  # so that jobs that are sent in a row are there together
+        if len(items) > 1 and "crowd" in self.calls[-1][0]:
+            raise MemoryError
+        if "worst" in items:
+            raise ValueError("worst")
+        return [f"answer to {item}" for item in items]
+
+    def share(self, start):
+        request, batched = start.request, 1
+        for step in range(1, request.num_inference_steps + 1):
+            shared = SharedStep(start.id, self.answer, request.instruction)
+            yield shared
+            assert shared.result() == f"answer to {start.id}"
+            batched = max(batched, shared.batched)
+            yield Progress(phase="denoise", step=step, of=request.num_inference_steps)
+        yield Done(text=start.id, seed=0, stage_durations={}, batched=batched)
 
     def start(self, start):
         request = start.request
+        if getattr(request, "instruction", None):
+            yield from self.share(start)
+            return
         try:
             for step in range(1, request.num_inference_steps + 1):
                 self.order.append(start.id)
@@ -72,7 +99,7 @@ class Engine:
         connection.connect(str(self.path))
         return connection
 
-    def submit(self, job_id, prompt="", steps=3, attempt=1):
+    def submit(self, job_id, prompt="", steps=3, attempt=1, account=""):
         request = GenerateRequest(
             prompt=prompt or "a ball",
             seed=0,
@@ -83,10 +110,20 @@ class Engine:
             num_inference_steps=steps,
             guidance_scale=1.0,
         )
-        return self._send(Start(id=job_id, attempt=attempt, request=request, workdir=Path("/w")))
+        return self._send(
+            Start(
+                id=job_id,
+                attempt=attempt,
+                request=request,
+                workdir=Path("/w"),
+                account=account,
+            )
+        )
 
-    def caption(self, job_id, steps=3):
-        request = UnderstandRequest(source="s", seed=0, num_inference_steps=steps)
+    def caption(self, job_id, steps=3, instruction=None):
+        request = UnderstandRequest(
+            source="s", seed=0, num_inference_steps=steps, instruction=instruction
+        )
         return self._send(Start(id=job_id, attempt=1, request=request, workdir=Path("/w")))
 
     def _send(self, start):
@@ -204,3 +241,68 @@ def test_stopping_engine_waits_no_longer_than_it_was_told(tmp_path):
     engine.loop.stop(0.1)
     engine.close()
     assert not any(isinstance(reply, Done) for reply in replies(connection))
+
+
+def ask(engine, questions, steps=3):
+    """Return the last reply to each, all asked while a slow video keeps the engine busy."""
+    video = engine.submit("v", "slow", steps=100_000)
+    video.recv(MAX_MESSAGE)
+    asked = [engine.caption(name, steps, instruction) for name, instruction in questions]
+    last = [replies(connection)[-1] for connection in asked]
+    video.close()
+    return last
+
+
+def test_questions_of_a_group_share_their_steps(engine):
+    answers = ask(engine, [("a", "color"), ("b", "color"), ("c", "size")], steps=50)
+    assert [answer.text for answer in answers] == ["a", "b", "c"]
+    assert [answer.batched for answer in answers] == [2, 2, 1]
+    assert ["a", "b"] in engine.runner.calls
+    assert not any("c" in call and len(call) > 1 for call in engine.runner.calls)
+
+
+def test_each_question_of_a_group_takes_every_step_once(engine):
+    ask(engine, [("a", "color"), ("b", "color")], steps=20)
+    taken = [name for call in engine.runner.calls for name in call]
+    assert (taken.count("a"), taken.count("b")) == (20, 20)
+
+
+def test_what_fails_together_is_tried_alone(engine):
+    answers = ask(engine, [("crowd 1", "color"), ("crowd 2", "color")], steps=30)
+    assert [answer.text for answer in answers] == ["crowd 1", "crowd 2"]
+    assert [answer.batched for answer in answers] == [1, 1]
+
+
+def test_one_of_a_group_that_fails_fails_alone(engine):
+    good, bad = ask(engine, [("good", "color"), ("worst", "color")], steps=30)
+    assert good.text == "good"
+    assert bad.message == "worst"
+
+
+def test_cancelled_job_takes_at_most_the_step_that_runs(engine):
+    connection = engine.submit("v", "slow", steps=100_000)
+    connection.recv(MAX_MESSAGE)
+    connection.close()
+    before = engine.runner.order.count("v")
+    until(lambda: engine.runner.closed)
+    assert engine.runner.order.count("v") <= before + 1
+
+
+def test_captions_that_never_end_leave_a_video_its_steps(engine):
+    captions = [engine.caption(f"c{i}", steps=100_000) for i in range(2)]
+    video = engine.submit("v", "slow", steps=20)
+    assert replies(video)[-1].text == "v"
+    for connection in captions:
+        connection.close()
+
+
+def test_accounts_take_turns(engine):
+    busy = [engine.submit(f"a{i}", "slow", steps=100_000, account="a") for i in range(3)]
+    for connection in busy:
+        connection.recv(MAX_MESSAGE)
+    replies(engine.submit("b", "slow", steps=10, account="b"))
+    for connection in busy:
+        connection.close()
+    order = engine.runner.order
+    first = order.index("b")
+    assert len(order[first : len(order) - order[::-1].index("b")]) == 19

@@ -18,6 +18,7 @@ from contract.requests import GenerateRequest, UnderstandRequest
 from model import Step, UniViGUPipeline
 from worker.engine.device import peak_memory_mb
 from worker.engine.running import Steps
+from worker.engine.sharing import SharedStep
 from worker.protocol import (
     FRAMES_FILE,
     SEGMENT_FILES,
@@ -91,22 +92,29 @@ def run_understand(pipeline: UniViGUPipeline, request: UnderstandRequest, workdi
     seconds: _Seconds = defaultdict(float)
     segments = sorted(workdir.glob(SEGMENT_FILES))
     clips = segments or [workdir / FRAMES_FILE]
-    texts = []
-    for at, clip in enumerate(clips):
-        steps = pipeline.understand_steps(
+    texts: list[str] = []
+    batched, total = 1, len(clips) * request.num_inference_steps
+    for clip in clips:
+        started = perf_counter()
+        caption = pipeline.begin_understanding(
             np.load(clip, allow_pickle=False),
             instruction=request.instruction,
             num_inference_steps=request.num_inference_steps,
             seed=request.seed,
         )
-        last = None
-        for last in _timed(steps, seconds, "denoise"):
-            done = at * last.total + last.index
-            yield Progress(phase="denoise", step=done, of=len(clips) * last.total)
-        assert last is not None
-        texts.append(_caption(pipeline, last))
+        seconds["denoise"] += perf_counter() - started
+        while not caption.is_done:
+            shared = SharedStep(caption, pipeline.advance, caption.group)
+            yield shared
+            step = shared.result()
+            seconds["denoise"] += shared.seconds
+            batched = max(batched, shared.batched)
+            done = len(texts) * step.total + step.index
+            yield Progress(phase="denoise", step=done, of=total)
+        texts.append(_caption(pipeline, step))
     final = _done("\n".join(texts), request.seed, seconds)
-    yield final.model_copy(update={"segment_texts": texts}) if segments else final
+    own = {"segment_texts": texts} if segments else {}
+    yield final.model_copy(update=own | {"batched": batched})
 
 
 def _preview(

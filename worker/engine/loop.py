@@ -15,9 +15,10 @@ from contextlib import suppress
 from typing import Protocol
 
 from contract.errors import ErrorCode
-from worker.engine.policy import CaptionsFirst
+from worker.engine.policy import FairTurns
 from worker.engine.running import RunningJob, Steps
-from worker.protocol import MAX_MESSAGE, Done, Failed, Start
+from worker.engine.sharing import SharedStep, take_together
+from worker.protocol import MAX_MESSAGE, Done, Failed, Preview, Progress, Start
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,9 @@ class Loop:
     def __init__(self, listener: socket.socket, runner: Runner, beat: Callable[[], None]) -> None:
         listener.setblocking(False)
         self._listener, self._runner, self._beat = listener, runner, beat
-        self._policy = CaptionsFirst()
+        self._policy = FairTurns()
         self._silent: list[socket.socket] = []
         self._jobs: list[RunningJob] = []
-        self._turn = 0
         self._stop_at: float | None = None
 
     def stop(self, patience_seconds: float) -> None:
@@ -125,12 +125,26 @@ class Loop:
         unfinished = [job for job in self._jobs if job.final is None]
         if not unfinished:
             return
-        job = self._policy.pick(unfinished)
-        self._turn += 1
-        job.last_turn = self._turn
-        self._step(job)
-        if job.final is not None:
-            self._end(job)
+        picked = _with_company(self._policy.pick(unfinished), unfinished)
+        started = time.perf_counter()
+        self._share(picked)
+        for job in picked:
+            self._step(job)
+        seconds = time.perf_counter() - started
+        waits = any(job.kind == "generate" for job in unfinished if job not in picked)
+        self._policy.charge(picked, seconds, waits)
+        for job in picked:
+            if job.final is not None:
+                self._end(job)
+
+    def _share(self, jobs: list[RunningJob]) -> None:
+        steps = [job.shared for job in jobs if job.shared is not None]
+        if len(steps) < 2:
+            return
+        try:
+            take_together(steps)
+        except Exception as error:  # each tries alone, and fails alone
+            log.warning("a step of %d jobs together failed: %s", len(steps), error)
 
     def _step(self, job: RunningJob) -> None:
         try:
@@ -140,9 +154,10 @@ class Loop:
             is_defect = job.final.code == ErrorCode.INTERNAL
             log.error("job %s: %s", job.start.id, error, exc_info=error if is_defect else None)
             return
+        job.shared = reply if isinstance(reply, SharedStep) else None
         if isinstance(reply, Done):
             job.final = reply
-        else:
+        elif isinstance(reply, Progress | Preview):
             job.report(reply)
 
     def _end(self, job: RunningJob) -> None:
@@ -152,3 +167,14 @@ class Loop:
     def _drop(self, job: RunningJob) -> None:
         self._jobs.remove(job)
         job.close()
+
+
+def _with_company(job: RunningJob, others: list[RunningJob]) -> list[RunningJob]:
+    """Return the job and, where its next step can be shared, those that can take it too."""
+    if job.shared is None or job.shared.group is None:
+        return [job]
+    return [
+        other
+        for other in others
+        if other.shared is not None and other.shared.group == job.shared.group
+    ]

@@ -6,14 +6,17 @@ import logging
 import socket
 from collections.abc import Generator
 from contextlib import suppress
+from typing import Any
 
 from contract.queues import Kind
+from worker.engine.sharing import SharedStep
 from worker.protocol import Done, Failed, Preview, Progress, Start
 
 log = logging.getLogger(__name__)
 
-#: the steps of a job: progress after each one, `Done` as the last
-Steps = Generator[Progress | Preview | Done, None, None]
+#: the steps of a job: progress after each one, `Done` as the last; before a step that may be taken
+#: together with other jobs, that step
+Steps = Generator[Progress | Preview | Done | SharedStep[Any, Any], None, None]
 
 
 class RunningJob:
@@ -27,8 +30,10 @@ class RunningJob:
 
     def __init__(self, connection: socket.socket, start: Start, steps: Steps) -> None:
         self.connection, self.start, self.steps = connection, start, steps
-        #: when it was advanced last, in turns of the engine
-        self.last_turn = 0
+        #: when it was advanced last, in turns of the engine, and how long that took
+        self.last_turn, self.step_seconds = 0, 0.0
+        #: what it does next, where that can be done together with other jobs
+        self.shared: SharedStep[Any, Any] | None = None
         #: the message that ends the job, until the slot has taken it
         self.final: Done | Failed | None = None
 
