@@ -17,7 +17,7 @@ import redis
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.outbox import OUTBOX_KEY
-from contract.webhooks import DEFAULT_ID, EndpointStore
+from contract.webhooks import DEFAULT_ID, Endpoint, EndpointStore
 
 _DUE_KEY = "univigu:deliveries:due"
 #: how long a delivery and its log are kept after it was made
@@ -65,7 +65,7 @@ class Delivery(BaseModel):
     id: str
     account: str
     endpoint_id: str
-    #: of the job; where the endpoint is registered, its own URL at the time counts
+    #: where to; if its endpoint has got another URL since, there
     url: str
     event_type: str
     event_id: str
@@ -122,11 +122,16 @@ class DeliveryStore:
             )
         return len(entries)
 
-    def sample(self, account: str, endpoint_id: str, event_type: str) -> Delivery:
+    def sample(self, endpoint: Endpoint, event_type: str) -> Delivery:
         """Make a delivery that is tried once, to see whether the endpoint takes it."""
         subject = f"{event_type.partition('.')[0]}_test"
-        event = {"type": event_type, "id": subject, "account": account, "at": str(time.time())}
-        delivery = _delivery(event, endpoint_id)
+        event = {
+            "type": event_type,
+            "id": subject,
+            "account": endpoint.account,
+            "at": str(time.time()),
+        }
+        delivery = _delivery(event, endpoint.id, endpoint.url)
         due_at_once = {"is_test": True, "next_at": delivery.created_at}
         return self._put(delivery.model_copy(update=due_at_once))
 
@@ -168,7 +173,7 @@ class DeliveryStore:
 
     def _deliveries(self, event: dict[str, str]) -> list[Delivery]:
         made = [
-            _delivery(event, endpoint.id)
+            _delivery(event, endpoint.id, endpoint.url)
             for endpoint in self._endpoints.all(event["account"])
             if event["type"] in endpoint.event_types
         ]
@@ -188,7 +193,7 @@ class DeliveryStore:
         return delivery
 
 
-def _delivery(event: dict[str, str], endpoint_id: str, url: str = "") -> Delivery:
+def _delivery(event: dict[str, str], endpoint_id: str, url: str) -> Delivery:
     # the same for every receiver of an event, and after a crash in between
     event_id = "evt_" + hashlib.sha256(json.dumps(event, sort_keys=True).encode()).hexdigest()[:24]
     payload = {

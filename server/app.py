@@ -26,6 +26,7 @@ from server.routes import (
     sync,
     uploads,
     videos,
+    webhooks,
 )
 from server.routes.page import install_page
 from server.services import Services
@@ -78,6 +79,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
         files.router,
         uploads.router,
         batches.router,
+        webhooks.router,
         queue.router,
     ):
         v1.include_router(router)

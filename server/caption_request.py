@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.requests import Capabilities, CaptionFormat, UnderstandRequest
-from server.fields import Seed, Text, check_model, check_steps, pick_seed
+from server.fields import Seed, Text, WebhookUrl, check_model, check_steps, pick_seed
 
 
 class CaptionCreate(BaseModel):
@@ -31,6 +31,9 @@ class CaptionCreate(BaseModel):
     )
     response_format: CaptionFormat | None = Field(
         default=None, description="What `/content` answers with where it is not asked for a format"
+    )
+    webhook_url: WebhookUrl | None = Field(
+        default=None, description="Told of the job's end by a signed POST"
     )
     user: str | None = Field(default=None, description="The caller's own end user; not used")
 

@@ -20,6 +20,9 @@ Model = TypeVar("Model", bound=BaseModel)
 #: objects, or their JSON, whose members mean the same as top-level fields; those win
 _BAGS = ("video_params", "extra_params", "extra_body", "extra_json")
 
+#: what others call a field of ours
+_ALIASES = {"callback_url": "webhook_url"}
+
 _SERVER_PATHS = ("output_path", "video_path", "image_path", "perf_dump_path", "model_path")
 
 _OFF = ("false",)
@@ -42,13 +45,13 @@ _NEUTRAL: dict[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(
         (
-            "aspect_ratio audio_reference boundary_ratio callback_url control_reference "
+            "aspect_ratio audio_reference boundary_ratio control_reference "
             "control_type diffusers_kwargs flow_shift frame_images frame_interpolation_exp "
             "frame_interpolation_model_path frame_interpolation_scale generator_device "
             "guidance_scale_2 image_reference input_reference input_references language lora "
             "max_sequence_length metadata negative_prompt output_compression output_quality "
             "reference_url resolution short_edge sound_duration source_audio source_video "
-            "start_time_seconds task_type upscaling_scale video_reference video_url webhook_url "
+            "start_time_seconds task_type upscaling_scale video_reference video_url "
             "x264_preset"
         ).split(),
         _UNSET,
@@ -84,7 +87,7 @@ def _unpacked(fields: dict[str, Any]) -> dict[str, Any]:
         for inner, value in _members(name, fields.get(name, {})).items():
             if value is not None:
                 plain.setdefault(inner, value)
-    return plain
+    return {_ALIASES.get(name, name): value for name, value in plain.items()}
 
 
 def _members(name: str, value: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from contract.requests import MAX_PROMPT_CHARACTERS, MAX_SEED, Capabilities
+from contract.webhooks import MAX_URL_CHARACTERS
 from server.errors import InvalidRequest
 
 MODEL_ID = "univigu"
@@ -33,6 +34,7 @@ def _decimal(value: Any) -> Decimal:
 Text = Annotated[
     str, Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS), AfterValidator(_not_blank)
 ]
+WebhookUrl = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARACTERS)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Seconds = Annotated[
     Decimal,

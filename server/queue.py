@@ -82,8 +82,17 @@ class JobQueue:
                 retry_after=10,
             )
 
-    def submit(self, job_id: str, request: JobRequest, account: str, fingerprint: str = "") -> None:
+    def submit(
+        self,
+        job_id: str,
+        request: JobRequest,
+        account: str,
+        fingerprint: str = "",
+        **fields: Any,
+    ) -> None:
         """Record a job and enqueue it, in one transaction.
+
+        `fields` are further ones of `JobStore.create`.
 
         With a fingerprint only if there is no job of this id, whoever else is trying.
 
@@ -98,7 +107,8 @@ class JobQueue:
                 self._check_share(pipeline, account)
             pipeline.multi()
             if is_new:
-                self._write(pipeline, job_id, request, account, fingerprint)
+                fields.update(account=account, fingerprint=fingerprint)
+                self._write(pipeline, job_id, request, fields)
 
         watched = [record_key(job_id), gone_key(job_id)] if fingerprint else []
         if self._max_live(account) is not None:
@@ -122,9 +132,9 @@ class JobQueue:
             )
 
     def _write(
-        self, pipeline: Pipeline, job_id: str, request: JobRequest, account: str, fingerprint: str
+        self, pipeline: Pipeline, job_id: str, request: JobRequest, fields: dict[str, Any]
     ) -> None:
-        self._jobs.create(job_id, request, pipeline, account=account, fingerprint=fingerprint)
+        self._jobs.create(job_id, request, pipeline, **fields)
         self._queues[request.kind].enqueue_call(
             JOB_FUNCTION,
             args=(job_id,),

@@ -97,15 +97,17 @@ def reserve(
     return Reserved(job_id, origin, fingerprint, known)
 
 
-def submit(services: Services, reserved: Reserved, request: JobRequest) -> JobRecord:
+def submit(services: Services, reserved: Reserved, request: JobRequest, **fields: Any) -> JobRecord:
     """Start the job of a request, unless a repeat has started it meanwhile.
+
+    `fields` are further ones of `JobStore.create`.
 
     Raises:
         Gone: if that job was deleted.
         Mismatch: if the id was taken by another request meanwhile.
     """
     origin, job_id = reserved.origin, reserved.job_id
-    services.queue.submit(job_id, request, origin.account, reserved.fingerprint)
+    services.queue.submit(job_id, request, origin.account, reserved.fingerprint, **fields)
     record = services.jobs.get(job_id)
     if record is None:
         raise Gone(f"{job_id} was deleted")

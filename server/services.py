@@ -13,11 +13,13 @@ from starlette.requests import HTTPConnection
 
 from contract.artifacts import ArtifactStore
 from contract.batches import BatchStore
+from contract.deliveries import DeliveryStore
 from contract.engine_status import read_capabilities
 from contract.files import FileStore
 from contract.jobs import JobStore
 from contract.requests import Capabilities
 from contract.uploads import UploadStore
+from contract.webhooks import EndpointStore
 from server.errors import Unavailable
 from server.key_ring import KeyRing
 from server.metrics import Metrics
@@ -38,6 +40,8 @@ class Services:
     files: FileStore
     uploads: UploadStore
     batches: BatchStore
+    endpoints: EndpointStore
+    deliveries: DeliveryStore
     metrics: Metrics
 
     @classmethod
@@ -76,6 +80,8 @@ class Services:
             files=FileStore(connection),
             uploads=UploadStore(connection),
             batches=BatchStore(connection),
+            endpoints=EndpointStore(connection),
+            deliveries=DeliveryStore(connection),
             metrics=Metrics(),
         )
 

@@ -11,6 +11,7 @@ from server.repeats import Origin, reserve, submit
 from server.services import Services
 from server.sources import check_upload, video_source
 from server.video_request import VideoCreate, generate_request
+from server.webhooks import checked_url
 
 
 def start_video(services: Services, origin: Origin, body: Body) -> JobRecord:
@@ -24,8 +25,9 @@ def start_video(services: Services, origin: Origin, body: Body) -> JobRecord:
     reserved = reserve(services, origin, "generate", fields)
     if reserved.known:
         return reserved.known
+    webhook_url = checked_url(services, fields.webhook_url)
     services.queue.check_room("generate", origin.account)
-    return submit(services, reserved, request)
+    return submit(services, reserved, request, webhook_url=webhook_url)
 
 
 def start_caption(services: Services, origin: Origin, body: Body) -> JobRecord:
@@ -42,8 +44,9 @@ def start_caption(services: Services, origin: Origin, body: Body) -> JobRecord:
     reserved = reserve(services, origin, "understand", fields, upload)
     if reserved.known:
         return reserved.known
+    webhook_url = checked_url(services, fields.webhook_url)
     services.queue.check_room("understand", origin.account)
     if upload is not None:
         request = request.model_copy(update={"source": upload_key(reserved.job_id)})
         services.artifacts.put(request.source, upload.file, "application/octet-stream")
-    return submit(services, reserved, request)
+    return submit(services, reserved, request, webhook_url=webhook_url)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.requests import Capabilities, GenerateRequest, Mode
 from server.errors import InvalidRequest
-from server.fields import Seconds, Seed, Text, check_model, check_steps, pick_seed
+from server.fields import Seconds, Seed, Text, WebhookUrl, check_model, check_steps, pick_seed
 
 MAX_FPS = 60
 MAX_GUIDANCE_SCALE = 100
@@ -50,6 +50,14 @@ class VideoCreate(BaseModel):
         allow_inf_nan=False,
         description="How strongly the prompt steers the video",
     )
+    preview_interval: int | None = Field(
+        default=None,
+        ge=1,
+        description="Every so many steps an event brings a picture and the caption as they stand",
+    )
+    webhook_url: WebhookUrl | None = Field(
+        default=None, description="Told of the job's end by a signed POST"
+    )
     user: str | None = Field(default=None, description="The caller's own end user; not used")
 
 
@@ -75,6 +83,7 @@ def generate_request(body: VideoCreate, capabilities: Capabilities) -> GenerateR
             body.num_inference_steps, capabilities.default_num_inference_steps, capabilities
         ),
         guidance_scale=capabilities.default_guidance_scale if guidance is None else guidance,
+        preview_interval=body.preview_interval,
     )
 
 

@@ -17,7 +17,7 @@ import httpx2
 import redis
 
 from contract.deliveries import Delivery, DeliveryStore, Try
-from contract.webhooks import DEFAULT_ID, Endpoint, EndpointStore, check_webhook_url
+from contract.webhooks import Endpoint, EndpointStore, check_webhook_url
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Courier:
 
     async def _send(self, client: httpx2.AsyncClient, delivery: Delivery, now: int) -> int:
         endpoint = await asyncio.to_thread(self._endpoint, delivery)
-        url = delivery.url or endpoint.url
+        url = endpoint.url or delivery.url
         addresses = await asyncio.to_thread(check_webhook_url, url, self._allow_private)
         headers = {
             "content-type": "application/json",
@@ -113,7 +113,7 @@ class Courier:
 
     def _endpoint(self, delivery: Delivery) -> Endpoint:
         endpoint = self._endpoints.get(delivery.account, delivery.endpoint_id)
-        if endpoint is None or (endpoint.id == DEFAULT_ID and not delivery.url):
+        if endpoint is None:
             raise ValueError(f"the endpoint {delivery.endpoint_id} was deleted")
         return endpoint
 
