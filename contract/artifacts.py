@@ -7,6 +7,7 @@ never touch each other's files; what is not named by a manifest is garbage.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,8 @@ import obstore
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 MANIFEST = "manifest.json"
+#: how long a signed URL works
+SIGNED_SECONDS = 3600
 #: of one request; long enough for a large video on a slow line
 _S3_TIMEOUT = "300s"
 
@@ -131,10 +134,24 @@ class ArtifactStore:
         """
         obstore.copy(self._store, source, key)
 
+    def signed_url(self, key: str) -> str | None:
+        """Return a URL that reads a file without credentials for `SIGNED_SECONDS`.
+
+        None where the store is a folder, which has no address of its own.
+        """
+        if not isinstance(self._store, S3Store):
+            return None
+        return obstore.sign(self._store, "GET", key, timedelta(seconds=SIGNED_SECONDS))
+
     def list(self, prefix: str) -> list[str]:
         """Return every key below a folder, sorted."""
         pages = obstore.list(self._store, prefix)
         return sorted(entry["path"] for page in pages for entry in page)
+
+    def delete(self, key: str) -> None:
+        """Delete a file; one that is not there is no error."""
+        with suppress(FileNotFoundError):
+            obstore.delete(self._store, key)
 
     def delete_all(self, prefix: str) -> None:
         """Delete every file below a folder; a folder that is not there is no error."""

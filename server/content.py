@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 
 from contract.artifacts import ArtifactStore
 from server.errors import NotFound, RangeError
@@ -28,6 +28,8 @@ class Content:
     etag: str
     #: yields the bytes from a first to a last, exclusive
     read: Callable[[int, int], Iterator[bytes]]
+    #: returns a URL that gives the same bytes to anybody for a while; None where there is none
+    sign: Callable[[], str | None] = lambda: None
 
 
 def stored(artifacts: ArtifactStore, key: str, job_id: str) -> Content:
@@ -43,7 +45,12 @@ def stored(artifacts: ArtifactStore, key: str, job_id: str) -> Content:
     suffix = key.rpartition(".")[2]
     media_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
     return Content(
-        f"{job_id}.{suffix}", media_type, size, etag, lambda a, b: artifacts.stream(key, a, b)
+        f"{job_id}.{suffix}",
+        media_type,
+        size,
+        etag,
+        lambda a, b: artifacts.stream(key, a, b),
+        lambda: artifacts.signed_url(key),
     )
 
 
@@ -53,12 +60,19 @@ def rendered(data: bytes, name: str, media_type: str) -> Content:
     return Content(name, media_type, len(data), etag, lambda a, b: iter([data[a:b]]))
 
 
-def content_response(content: Content, request: Request) -> Response:
+def content_response(content: Content, request: Request, redirect: bool = False) -> Response:
     """Answer GET or HEAD for a file, in full, in part, or with "not modified".
+
+    Args:
+        content: the file.
+        request: which may name a range and what the client has already.
+        redirect: send a GET to where the store serves the file itself, if it does.
 
     Raises:
         RangeError: if the range asked for lies outside the file.
     """
+    if redirect and request.method == "GET" and (url := content.sign()):
+        return RedirectResponse(url, 302, headers={"cache-control": "private, no-store"})
     tag = f'"{content.etag}"' if content.etag else ""
     headers = {
         "accept-ranges": "bytes",

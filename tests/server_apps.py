@@ -14,7 +14,7 @@ import redis
 import uvicorn
 from fastapi.testclient import TestClient
 
-from contract.artifacts import ArtifactStore, job_prefix
+from contract.artifacts import ArtifactStore, job_prefix, preview_key
 from contract.engine_status import beat, publish_capabilities
 from contract.jobs import JobStore
 from contract.records import Status
@@ -56,6 +56,14 @@ class Worker:
     def start(self, job_id: str) -> int:
         """Claim a job; returns the attempt."""
         return self.jobs.claim(job_id, "test-worker")
+
+    def preview(self, job_id: str, attempt: int, step: int, picture: str) -> dict[str, Any]:
+        """Report the preview of one of four steps; returns what the log says of it."""
+        key = preview_key(job_id, attempt, step)
+        self.artifacts.put(key, picture.encode(), "image/jpeg")
+        data = {"step": step, "of": 4, "caption": "a red", "frame": key}
+        self.jobs.report(job_id, attempt, "preview", data)
+        return data
 
     def complete(
         self,

@@ -18,7 +18,7 @@ from server.bodies import InjectedBody
 from server.caption_request import CaptionCreate
 from server.content import content_response
 from server.errors import NotFound
-from server.events import LastEventId, follow
+from server.events import LastEventId, follow_as_sse
 from server.openapi import body_schema
 from server.repeats import InjectedOrigin
 from server.services import InjectedServices
@@ -84,7 +84,7 @@ async def caption_events(
     services: InjectedServices, record: Found, last_event_id: LastEventId = "0"
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow a caption job: its past events, then each new one, until it has ended."""
-    async for event in follow(services, record.id, last_event_id):
+    async for event in follow_as_sse(services, record.id, last_event_id):
         yield event
 
 

@@ -16,7 +16,7 @@ from server.auth import Account
 from server.bodies import InjectedBody
 from server.content import Content, content_response, stored
 from server.errors import InvalidRequest, NotFound
-from server.events import LastEventId, follow
+from server.events import LastEventId, find_preview, follow_as_sse
 from server.openapi import body_schema
 from server.repeats import InjectedOrigin
 from server.services import InjectedServices, Services
@@ -33,7 +33,7 @@ _CHOSEN_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 #: paths beside the jobs
 _RESERVED = ("models", "sync")
 
-Variant = Literal["video", "thumbnail", "spritesheet", "caption", "txt", "vtt", "srt"]
+Variant = Literal["video", "thumbnail", "spritesheet", "preview", "caption", "txt", "vtt", "srt"]
 #: variants made from the record, and their format
 _TEXTS = {"caption": "json", "txt": "txt", "vtt": "vtt", "srt": "srt"}
 
@@ -104,7 +104,7 @@ async def video_events(
     services: InjectedServices, record: Found, last_event_id: LastEventId = "0"
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow a video job: its past events, then each new one, until it has ended."""
-    async for event in follow(services, record.id, last_event_id):
+    async for event in follow_as_sse(services, record.id, last_event_id):
         yield event
 
 
@@ -115,10 +115,33 @@ def video_content(
     services: InjectedServices,
     record: Found,
     variant: Annotated[Variant, Query(description="Which file of the job")] = "video",
+    step: Annotated[
+        int | None, Query(ge=1, description="Of `preview`: which step's; else the latest one")
+    ] = None,
+    redirect: Annotated[
+        bool, Query(description="Where files are in a bucket, answer 302 with a signed URL there")
+    ] = False,
 ) -> Response:
-    """Return the MP4, its thumbnail or its caption; byte ranges work."""
-    jobs.check_completed(record)
-    return content_response(_content(services, record, variant), request)
+    """Return the MP4, its pictures or its caption; byte ranges work.
+
+    A preview is there as soon as its event is, and as long as the job.
+    """
+    if step is not None and variant != "preview":
+        raise InvalidRequest(f"step {step} is for variant=preview", param="step")
+    if variant == "preview":
+        content = _preview(services, record, step)
+    else:
+        jobs.check_completed(record)
+        content = _content(services, record, variant)
+    return content_response(content, request, redirect=redirect)
+
+
+def _preview(services: Services, record: JobRecord, step: int | None) -> Content:
+    key = find_preview(services, record.id, step)
+    if key is None:
+        which = "preview" if step is None else f"preview of step {step}"
+        raise NotFound(f"{record.id} has no {which}", code="variant_not_available")
+    return stored(services.artifacts, key, record.id)
 
 
 def _content(services: Services, record: JobRecord, variant: Variant) -> Content:

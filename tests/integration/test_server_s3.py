@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from s3_servers import S3Server
@@ -43,6 +44,19 @@ def test_files_go_through_the_bucket(api: TestClient, worker: Worker) -> None:
     assert worker.artifacts.get(f"uploads/{caption['id']}/source") == FRAMES
     api.delete(f"/v1/videos/{video_id}")
     assert worker.artifacts.list("jobs/") == []
+
+
+def test_a_client_may_be_sent_to_the_bucket(api: TestClient, worker: Worker) -> None:
+    video_id = api.post("/v1/videos", json={"prompt": "a red circle"}).json()["id"]
+    worker.complete(video_id, video=FRAMES)
+    url = f"/v1/videos/{video_id}/content"
+    answer = api.get(url, params={"redirect": True}, follow_redirects=False)
+    assert answer.status_code == 302
+    part = httpx2.get(answer.headers["location"], headers={"range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, FRAMES[100:200])
+    assert httpx2.get(answer.headers["location"].partition("?")[0]).is_client_error
+    assert api.head(url, params={"redirect": True}).status_code == 200
+    assert api.get(url, params={"variant": "txt", "redirect": True}).status_code == 200
 
 
 def test_a_store_that_refuses_is_503(
