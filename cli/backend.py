@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Protocol
 from cli.items import BadOption
 from cli.options import Mode
 from cli.settings import ClientSettings, read_settings
+from contract.subtitles import Cue
 
 #: called with steps done and steps in all
 OnStep = Callable[[int, int], None]
@@ -34,18 +35,34 @@ class TextWish:
     path: Path
     instruction: str | None
     seed: int
+    #: cut the video into segments of so many seconds and tell of each
+    segment_seconds: float | None = None
+    #: the same wherever this very wish is made again
+    key: str | None = None
 
 
 @dataclass(frozen=True)
 class Description:
-    """The text, and the video's playing time where it is known."""
+    """The text, how long the video plays, and the text of each segment where it was cut."""
 
     text: str
-    seconds: float | None = None
+    seconds: float
+    segments: Sequence[Cue] = ()
+
+    def cues(self) -> Sequence[Cue]:
+        """Return what is shown when."""
+        return self.segments or [Cue(0, self.seconds, self.text)]
 
 
 class Backend(Protocol):
-    """Does one item at a time; a failing one raises `ItemFailed`, a wrong option `BadOption`."""
+    """Does an item; a failing one raises `ItemFailed`, a wrong option `BadOption`."""
+
+    #: items that may be done at the same time
+    max_jobs: int
+
+    def checkpoint(self) -> str:
+        """Return name and content hash of the model."""
+        ...
 
     def make_video(self, wish: VideoWish, video: Path, on_step: OnStep) -> str | None:
         """Make the file `video`, whole or not at all, and return its caption if it has one."""

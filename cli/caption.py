@@ -1,38 +1,73 @@
-"""`univigu caption`: video files get their captions as files beside them."""
+"""`univigu caption`: videos get their captions as files beside them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.items import BadOption, ItemFailed, Rows, TextRow
-from cli.options import AsJson, Checkpoint, Url
+from cli.items import BadOption, Rows, write_lines
+from cli.options import AsJson, Checkpoint, Index, Url
 from cli.terminal import ItemBars, interruptible, progress_bar, refuse
 
 if TYPE_CHECKING:
-    from cli.backend import Backend, OnStep, TextWish
+    from cli.backend import Backend
     from cli.inputs import Found
-    from cli.sidecars import Sidecars
+    from cli.sidecars import Style
 
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_SERVER_JOBS = 4
 
-Paths = Annotated[list[str], typer.Argument(help="Video files, folders or globs.")]
+Paths = Annotated[
+    list[str],
+    typer.Argument(help="Video files, folders, globs, JSONL manifests or s3://bucket/prefix."),
+]
 Instruction = Annotated[
     str | None, typer.Option(help="What to tell about the videos; else they are captioned.")
 ]
+SegmentSeconds = Annotated[
+    float | None, typer.Option(help="Cut videos into such segments, with a text for each.")
+]
 Out = Annotated[Path | None, typer.Option(help="Folder of the texts; else beside the videos.")]
-Formats = Annotated[str, typer.Option(help="Of txt, vtt, srt, json; with commas.")]
+Formats = Annotated[str, typer.Option(help="Of txt, vtt, srt, json, nfo; with commas.")]
+Language = Annotated[
+    str | None, typer.Option(help="Names subtitles NAME.LANGUAGE.vtt, for media players.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Pass over what an earlier call has done.")]
+ShardOption = Annotated[str, typer.Option("--shard", help="Only part I of N, as I/N.")]
+Watch = Annotated[
+    float | None,
+    typer.Option(min=0.1, help="Go on, looking for new videos every so many seconds."),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help=f"Videos at a time; with a server {_SERVER_JOBS}, else 1."),
+]
+Errors = Annotated[
+    Path | None, typer.Option(help="JSONL file of all failures of this call, one per line.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same text.")]
 
 
 def caption(  # noqa: PLR0913 - one parameter per option
     path: Paths,
     instruction: Instruction = None,
+    segment_seconds: SegmentSeconds = None,
     out: Out = None,
     formats: Formats = "txt",
+    language: Language = None,
     resume: Resume = False,
+    shard: ShardOption = "1/1",
+    watch: Watch = None,
+    jobs: Jobs = None,
+    errors: Errors = None,
+    index: Index = None,
     as_json: AsJson = False,
     seed: Seed = 0,
     url: Url = None,
@@ -43,76 +78,81 @@ def caption(  # noqa: PLR0913 - one parameter per option
     A video that cannot be captioned gets a file NAME.error.json, and --resume reports it again
     without a new try.
     """
-    from cli.backend import TextWish, open_backend
-    from cli.inputs import find_videos
+    from cli.backend import open_backend
+    from cli.captioning import Desk, Question
+    from cli.crew import Crew
+    from cli.index import open_index
+    from cli.shard import Shard
     from cli.sidecars import place_sidecars
 
     rows = Rows(as_json)
     try:
-        wanted = _formats(formats)
-        found = find_videos(path)
-        places = place_sidecars([item for item in found if item.error is None], out, wanted)
-        with interruptible(), open_backend(url, checkpoint) as backend, progress_bar() as bar:
-            bars = ItemBars(bar, len(found))
-            desk = Desk(backend, places, resume, bars.step)
-            for item in found:
-                rows.add(desk.row(item, TextWish(item.path, instruction, seed)))
-                bars.next_item()
+        style, part = _style(formats, language), Shard.parse(shard)
+        question = Question(instruction, seed, segment_seconds)
+        with (
+            interruptible(),
+            open_index(index) as known,
+            open_backend(url, checkpoint) as backend,
+            progress_bar() as bar,
+            ExitStack() as at_end,
+        ):
+            at_end.callback(_report, rows, errors)
+            crew, bars = Crew(_size(backend, jobs)), ItemBars(bar, 0)
+
+            def on_step(at: int, of: int) -> None:
+                crew.check()
+                bars.step(at, of)
+
+            desk = Desk(backend, known, question, resume or watch is not None, on_step)
+            for found, arrived in _passes(path, watch):
+                mine = part.of(arrived)
+                places = place_sidecars([one for one in found if one.error is None], out, style)
+                bars.more_items(len(mine))
+                for row in crew.results(mine, partial(desk.row, places)):
+                    rows.add(row)
+                    bars.next_item()
+                _report(rows, errors)
     except BadOption as error:
         refuse(str(error))
     rows.finish()
 
 
-def _formats(given: str) -> list[str]:
-    from cli.sidecars import FORMATS
+def _passes(
+    arguments: list[str], watch_seconds: float | None
+) -> Iterator[tuple[list[Found], list[Found]]]:
+    """Yield all videos, and those of them that are to be done now."""
+    from cli.inputs import find_videos
+    from cli.watching import arrivals
 
-    names = list(dict.fromkeys(name.strip() for name in given.split(",")))
+    if watch_seconds is not None:
+        yield from arrivals(lambda: find_videos(arguments), watch_seconds)
+        return
+    found = find_videos(arguments)
+    yield found, found
+
+
+def _style(formats: str, language: str | None) -> Style:
+    from cli.sidecars import FORMATS, Style
+
+    names = list(dict.fromkeys(name.strip() for name in formats.split(",")))
     for name in names:
         if name not in FORMATS:
             raise BadOption(f"--formats {name!r}: allowed are {', '.join(FORMATS)}")
-    return names
+    if language is not None and not _LANGUAGE.fullmatch(language):
+        raise BadOption(f"--language {language!r}: must be a language tag such as en or pt-BR")
+    return Style(names, language)
 
 
-class Desk:
-    """Does one file at a time.
+def _size(backend: Backend, jobs: int | None) -> int:
+    if jobs is not None and jobs > backend.max_jobs:
+        raise BadOption(f"--jobs {jobs}: at most {backend.max_jobs}; a server takes more than one")
+    return min(_SERVER_JOBS, backend.max_jobs) if jobs is None else jobs
 
-    Args:
-        backend: the model.
-        places: where each video's texts go.
-        resume: whether what was done before is passed over.
-        on_step: told of each step.
-    """
 
-    def __init__(
-        self, backend: Backend, places: dict[Path, Sidecars], resume: bool, on_step: OnStep
-    ) -> None:
-        self._backend, self._places = backend, places
-        self._resume, self._on_step = resume, on_step
-
-    def row(self, item: Found, wish: TextWish) -> TextRow:
-        """Caption a file, unless it is known what comes of it."""
-        file = str(item.path)
-        if item.error is not None:
-            return TextRow(file, "failed", None, item.error)
-        sidecars = self._places[item.path]
-        if self._resume and (failure := sidecars.failure()) is not None:
-            return TextRow(file, "failed", None, failure)
-        if self._resume and sidecars.are_there():
-            return TextRow(file, "skipped", sidecars.text(), None)
-        try:
-            return TextRow(file, "completed", self._describe(wish, sidecars), None)
-        except ItemFailed as error:
-            return TextRow(file, "failed", None, str(error))
-
-    def _describe(self, wish: TextWish, sidecars: Sidecars) -> str:
-        if sidecars.are_shared:
-            message = f"another video of this call would write {sidecars.stem}.*, too"
-            raise ItemFailed(message, is_final=False)
-        try:
-            found = self._backend.describe(wish, self._on_step)
-            sidecars.write(wish, found)
-        except ItemFailed as error:
-            if error.is_final:
-                sidecars.write_failure(wish.path, str(error))
-            raise
-        return found.text
+def _report(rows: Rows, errors: Path | None) -> None:
+    if errors is None:
+        return
+    try:
+        write_lines(errors, [asdict(row) for row in rows.failed])
+    except OSError as error:
+        raise BadOption(f"--errors {errors}: {error.strerror}") from error

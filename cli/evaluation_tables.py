@@ -18,12 +18,13 @@ _SHARES = ("area_flicker", "different", "sigma")
 def print_figures(figures: dict[str, Any]) -> None:
     """Print shares of what was right, means of what was measured, and what was mixed up."""
     console = Console()
-    if figures["scores"]:
+    if "scores" in figures:
         console.print(_table("right, in percent", figures["scores"], as_share=True))
     for measures in _alike(figures["measures"]):
         console.print(_table("mean", measures, as_share=False))
-    mistakes = _mistakes(figures["confusions"])
-    if mistakes:
+    for skipped in figures.get("skipped", []):
+        console.print(f"left out: {skipped['place']}: {skipped['error']}", highlight=False)
+    if mistakes := _mistakes(figures.get("confusions", {})):
         table = Table("score", "attribute", "true", "found", "clips", title="mixed up most often")
         for row in mistakes:
             table.add_row(*row)

@@ -13,20 +13,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 from pydantic import ValidationError
 
 from cli.backend import Description, OnStep, TextWish, VideoWish
 from cli.checkpoint import require_checkpoint, silence_loading
 from cli.items import BadOption, ItemFailed
 from contract.errors import ErrorCode
-from contract.requests import Capabilities, JobRequest
+from contract.requests import Capabilities, JobRequest, UnderstandRequest
+from contract.subtitles import Cue
 from server.caption_request import CaptionCreate, understand_request
 from server.errors import InvalidRequest, first_error
 from server.video_request import VideoCreate, generate_request
-from worker.protocol import FRAMES_FILE, VIDEO_FILE, Done, Start
+from worker.intake import Input, read_frames
+from worker.protocol import VIDEO_FILE, Done, Progress, Start
 from worker.settings import WorkerSettings
-from worker.video_io import Clip, Limits, VideoError, read_clip_in_child
+from worker.video_io import VideoError
 
 if TYPE_CHECKING:
     from worker.engine.runner import ModelRunner
@@ -42,6 +43,8 @@ class LocalModel:
     Args:
         settings: which checkpoint, on what device, and the bounds of input videos.
     """
+
+    max_jobs = 1
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
@@ -70,18 +73,30 @@ class LocalModel:
 
     def describe(self, wish: TextWish, on_step: OnStep) -> Description:
         """See `Backend`."""
+        body = {
+            "instruction": wish.instruction,
+            "seed": wish.seed,
+            "segment_seconds": wish.segment_seconds,
+        }
         request = _checked(
-            lambda: understand_request(
-                CaptionCreate(instruction=wish.instruction, seed=wish.seed), "", self._capabilities
-            ),
+            lambda: understand_request(CaptionCreate.model_validate(body), "", self._capabilities),
             item_field="video",
         )
         with tempfile.TemporaryDirectory(prefix="univigu-caption-") as folder:
-            clip = self._read(wish.path, Path(folder))
-            np.save(Path(folder) / FRAMES_FILE, clip.frames)
+            found = self._read(wish.path, request, Path(folder))
             done = self._run(request, Path(folder), on_step)
         assert done.text is not None
-        return Description(done.text, clip.info.duration_seconds)
+        texts = zip(found.spans, done.segment_texts, strict=True)
+        segments = [Cue(start, end, text) for (start, end), text in texts]
+        return Description(done.text, found.seconds, segments)
+
+    def checkpoint(self) -> str:
+        """See `Backend`; the same as a server says of it."""
+        path = self._settings.checkpoint
+        require_checkpoint(path)
+        from model.checkpoint import fingerprint
+
+        return f"{path.resolve().name}@{fingerprint(path)}"
 
     @cached_property
     def _runner(self) -> ModelRunner:
@@ -99,22 +114,9 @@ class LocalModel:
     def _capabilities(self) -> Capabilities:
         return self._runner.capabilities()
 
-    def _read(self, path: Path, folder: Path) -> Clip:
-        height, width = self._capabilities.sizes[0]
-        limits = Limits(
-            max_pixels=self._settings.max_video_pixels,
-            max_seconds=self._settings.max_video_seconds,
-            max_decode_seconds=self._settings.max_decode_seconds,
-        )
+    def _read(self, path: Path, request: UnderstandRequest, folder: Path) -> Input:
         try:
-            return read_clip_in_child(
-                path,
-                num_frames=self._capabilities.default_num_frames,
-                height=height,
-                width=width,
-                directory=folder,
-                limits=limits,
-            )
+            return read_frames(path, request, folder, self._capabilities, self._settings)
         except VideoError as error:
             raise ItemFailed(str(error), is_final=True) from error
 
@@ -125,7 +127,8 @@ class LocalModel:
                 for reply in steps:
                     if isinstance(reply, Done):
                         return reply
-                    on_step(reply.step, reply.of)
+                    if isinstance(reply, Progress):
+                        on_step(reply.step, reply.of)
         except Exception as error:  # the job boundary: one item's failure is not the command's
             failed = self._runner.explain(error)
             is_defect = failed.code == ErrorCode.INTERNAL

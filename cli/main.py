@@ -9,6 +9,7 @@ from cli.caption import caption
 from cli.convert import convert
 from cli.enrich import enrich
 from cli.generate import generate
+from cli.search import search
 
 app = typer.Typer(
     help="Uni-ViGU: a prompt becomes a video with its caption, a video becomes a caption.",
@@ -23,6 +24,7 @@ app.command()(serving.janitor)
 app.add_typer(keys.app, name="keys")
 app.command()(generate)
 app.command()(caption)
+app.command()(search)
 app.command()(convert)
 app.command()(training.train)
 app.command()(enrich)

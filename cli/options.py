@@ -17,3 +17,6 @@ Url = Annotated[
     str | None, typer.Option(help="Server to use instead of this process; default UNIVIGU_URL.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per result on stdout.")]
+Index = Annotated[
+    Path | None, typer.Option(help="File that keeps what was told; default UNIVIGU_INDEX.")
+]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cli.backend import Description, OnStep, TextWish, VideoWish
 from cli.items import BadOption, ItemFailed
+from contract.subtitles import Cue
 from univigu_client import ApiError, CaptionFields, Client, Job, VideoFields
 
 #: request fields that belong to the item; any other is an option of the whole command
@@ -26,8 +27,15 @@ class RemoteModel:
         client: of that server.
     """
 
+    max_jobs = 64
+
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    def checkpoint(self) -> str:
+        """See `Backend`."""
+        with _in_items_words():
+            return self._client.checkpoint()
 
     def make_video(self, wish: VideoWish, video: Path, on_step: OnStep) -> str | None:
         """See `Backend`."""
@@ -48,10 +56,26 @@ class RemoteModel:
         fields: CaptionFields = {"seed": wish.seed}
         if wish.instruction is not None:
             fields["instruction"] = wish.instruction
+        if wish.segment_seconds is not None:
+            fields["segment_seconds"] = wish.segment_seconds
         with _in_items_words():
-            job = self._completed(self._client.create_caption(wish.path, **fields), on_step)
+            job = self._completed(self._start(wish, fields), on_step)
         assert job.text is not None
-        return Description(job.text, job.duration_seconds)
+        assert job.duration_seconds is not None
+        segments = [Cue(**segment) for segment in job.fields["segments"]]
+        return Description(job.text, job.duration_seconds, segments)
+
+    def _start(self, wish: TextWish, fields: CaptionFields) -> Job:
+        """Start the job of a wish, or find the one that an earlier, killed call has started."""
+        try:
+            job = self._client.create_caption(wish.path, idempotency_key=wish.key, **fields)
+        except ApiError as error:
+            if error.code != "gone":
+                raise
+        else:
+            if job.status not in ("failed", "cancelled"):
+                return job
+        return self._client.create_caption(wish.path, **fields)
 
     def _completed(self, job: Job, on_step: OnStep) -> Job:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeVar
 
+import typer
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -24,6 +26,11 @@ class ClientSettings(BaseSettings):
     )
     api_key: SecretStr | None = Field(
         default=None, description="Key that `univigu generate` and `caption` send to that server."
+    )
+    index: Path = Field(
+        default_factory=lambda: Path(typer.get_app_dir("univigu")) / "captions.db",
+        description="File in which `univigu caption` keeps what it has told, for `--resume` and "
+        "`univigu search`. Unset: `captions.db` in the user's folder for applications.",
     )
 
 

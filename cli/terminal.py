@@ -15,10 +15,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 FAILED = 1
 BAD_OPTION = 2
@@ -35,13 +38,22 @@ def refuse(message: str) -> NoReturn:
     raise typer.Exit(BAD_OPTION)
 
 
+class RateColumn(ProgressColumn):
+    """How many a minute get done."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate of late; nothing before two are done."""
+        return Text("" if task.speed is None else f"{task.speed * 60:.3g}/min")
+
+
 def progress_bar() -> Progress:
-    """Return a bar with the time left on stderr, which shows nothing where that is no terminal."""
+    """Return a bar with rate and time left on stderr; nothing shows where that is no terminal."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
@@ -61,13 +73,18 @@ class ItemBars:
     """
 
     def __init__(self, bar: Progress, total: int) -> None:
-        self._bar = bar
+        self._bar, self._total = bar, total
         self._items = bar.add_task("videos", total=total)
         self._steps = bar.add_task("steps", total=None)
 
     def step(self, at: int, of: int) -> None:
         """Show how far the current item is."""
         self._bar.update(self._steps, completed=at, total=of)
+
+    def more_items(self, count: int) -> None:
+        """Show that there are more items than was known."""
+        self._total += count
+        self._bar.update(self._items, total=self._total)
 
     def next_item(self) -> None:
         """Show one more item as done."""

@@ -21,6 +21,8 @@ MANIFEST = "manifest.json"
 SIGNED_SECONDS = 3600
 #: of one request; long enough for a large video on a slow line
 _S3_TIMEOUT = "300s"
+#: parts of a large file that are written at the same time; each is held in memory
+_IN_FLIGHT = 2
 
 
 def job_folder(job_id: str) -> str:
@@ -81,7 +83,8 @@ class ArtifactStore:
 
     def put(self, key: str, data: bytes | Path | IO[bytes], content_type: str) -> None:
         """Write a whole file, atomically: readers see all of it or nothing."""
-        obstore.put(self._store, key, data, **self._attributes(content_type))
+        options = self._attributes(content_type)
+        obstore.put(self._store, key, data, max_concurrency=_IN_FLIGHT, **options)
 
     def write(self, key: str, chunks: Iterable[bytes], content_type: str) -> None:
         """Write a whole file as its bytes come, atomically too.
@@ -89,7 +92,7 @@ class ArtifactStore:
         What the iterator raises is raised here, and there is no file then.
         """
         options = self._attributes(content_type)
-        with obstore.open_writer(self._store, key, max_concurrency=2, **options) as file:
+        with obstore.open_writer(self._store, key, max_concurrency=_IN_FLIGHT, **options) as file:
             for chunk in chunks:
                 file.write(chunk)
 

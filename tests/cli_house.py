@@ -1,11 +1,14 @@
 """The `univigu` command as a user runs it: real processes, each with its own folders."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -13,12 +16,16 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parents[1]
+#: one for all commands of a session, and none of the user's
+_INDEX_FOLDER = tempfile.mkdtemp(prefix="univigu-index-")
+atexit.register(shutil.rmtree, _INDEX_FOLDER, ignore_errors=True)
 
 
 def environment(temporary, **variables):
     """Return an environment without settings of the outside, one thread per process."""
     outside = {name: text for name, text in os.environ.items() if not name.startswith("UNIVIGU_")}
     own = {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    own |= {"UNIVIGU_INDEX": f"{_INDEX_FOLDER}/captions.db"}
     return outside | own | {name: str(value) for name, value in variables.items()}
 
 

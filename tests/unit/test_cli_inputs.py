@@ -62,3 +62,25 @@ def test_an_argument_that_names_no_video_is_a_failed_item(library, name, error):
 def test_a_relative_path_becomes_absolute(library, monkeypatch):
     monkeypatch.chdir(library)
     assert found("b.mp4") == [(library / "b.mp4", Path("b.mp4"), None)]
+
+
+def test_a_manifest_gives_the_videos_of_its_lines(library):
+    lines = ['{"video": "deep/c.webm", "prompt": "x"}', "", '{"video": "gone.mp4"}', "[1]"]
+    manifest = library / "all.jsonl"
+    manifest.write_text("\n".join([*lines, f'{{"video": "{library / "b.mp4"}"}}']))
+    assert found(manifest) == [
+        (library / "deep" / "c.webm", Path("deep/c.webm"), None),
+        (library / "gone.mp4", Path("gone.mp4"), "there is no such file"),
+        (
+            library / "all.jsonl:4",
+            Path("all.jsonl:4"),
+            'the line is no JSON object with a path "video"',
+        ),
+        (library / "b.mp4", Path("b.mp4"), None),
+    ]
+
+
+def test_a_file_outside_the_manifests_folder_keeps_its_name_alone(library):
+    manifest = library / "deep" / "all.jsonl"
+    manifest.write_text('{"video": "../b.mp4"}')
+    assert [below for _, below, _ in found(manifest)] == [Path("b.mp4")]
