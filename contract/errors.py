@@ -14,6 +14,8 @@ class ErrorCode(StrEnum):
     INVALID_REQUEST = "invalid_request"
     #: prompt or instruction has more tokens than the text encoder takes
     PROMPT_TOO_LONG = "prompt_too_long"
+    #: prompt or caption breaks a rule of the content policy, which the message names
+    CONTENT_POLICY_VIOLATION = "content_policy_violation"
     #: the device ran out of memory at this shape; never retried
     OUT_OF_MEMORY = "out_of_memory"
     #: the job ran longer than its limit

@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-import time
-
-from redis.client import Pipeline
-
 OUTBOX_KEY = "univigu:outbox"
 _ENDPOINTS = "univigu:webhooks:"
 
@@ -26,16 +22,3 @@ end
 def endpoints_key(account: str) -> str:
     """Return the Redis key of the hash of an account's webhook endpoints."""
     return _ENDPOINTS + account
-
-
-def announce(pipeline: Pipeline, account: str, event_type: str, subject_id: str) -> None:
-    """Add an event to a pipeline, to be executed together with the change that it tells of.
-
-    Args:
-        pipeline: a transaction.
-        account: whose subject it is.
-        event_type: of `contract.webhooks.EVENT_TYPES`.
-        subject_id: id of the job or batch.
-    """
-    event = {"type": event_type, "id": subject_id, "account": account, "at": time.time()}
-    pipeline.xadd(OUTBOX_KEY, event)  # type: ignore[arg-type]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contract.policy import read_policy
 
 
 class SharedSettings(BaseSettings):
@@ -38,7 +40,18 @@ class SharedSettings(BaseSettings):
         description="Whether URLs that clients give (videos, webhooks) may be plain `http` and "
         "lead to loopback, link-local and private addresses.",
     )
+    blocked_words_file: Path | None = Field(
+        default=None,
+        description="Words and phrases that no prompt and no caption may have: one per line, "
+        "`[name]` begins a rule. Unset: nothing is judged.",
+    )
     log_level: str = Field(default="INFO", description="Python logging level name.")
+
+    @field_validator("blocked_words_file")
+    @classmethod
+    def _check_words(cls, path: Path | None) -> Path | None:
+        read_policy(path)
+        return path and path.absolute()
 
     @property
     def artifacts_url(self) -> str:

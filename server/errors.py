@@ -165,7 +165,11 @@ class JobFailed(ServerError):
 
 
 #: what the client can fix; the codes of an unreadable video are no `ErrorCode`
-_OF_THE_REQUEST = (ErrorCode.INVALID_REQUEST, ErrorCode.PROMPT_TOO_LONG)
+_OF_THE_REQUEST = (
+    ErrorCode.INVALID_REQUEST,
+    ErrorCode.PROMPT_TOO_LONG,
+    ErrorCode.CONTENT_POLICY_VIOLATION,
+)
 
 
 class Unavailable(ServerError):

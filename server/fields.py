@@ -34,7 +34,7 @@ def _decimal(value: Any) -> Decimal:
 Text = Annotated[
     str, Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS), AfterValidator(_not_blank)
 ]
-WebhookUrl = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARACTERS)]
+WebhookUrl = Annotated[str, Field(max_length=MAX_URL_CHARACTERS)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Seconds = Annotated[
     Decimal,

@@ -17,6 +17,7 @@ from contract.deliveries import DeliveryStore
 from contract.engine_status import read_capabilities
 from contract.files import FileStore
 from contract.jobs import JobStore
+from contract.policy import Policy, read_policy
 from contract.requests import Capabilities
 from contract.uploads import UploadStore
 from contract.webhooks import EndpointStore
@@ -42,6 +43,7 @@ class Services:
     batches: BatchStore
     endpoints: EndpointStore
     deliveries: DeliveryStore
+    policy: Policy | None
     metrics: Metrics
 
     @classmethod
@@ -82,6 +84,7 @@ class Services:
             batches=BatchStore(connection),
             endpoints=EndpointStore(connection),
             deliveries=DeliveryStore(connection),
+            policy=read_policy(settings.blocked_words_file),
             metrics=Metrics(),
         )
 

@@ -7,6 +7,7 @@ from contract.records import JobRecord
 from server.bodies import Body
 from server.caption_request import CaptionCreate, understand_request
 from server.dialect import validated
+from server.policy import check_text
 from server.repeats import Origin, reserve, submit
 from server.services import Services
 from server.sources import check_upload, video_source
@@ -21,6 +22,7 @@ def start_video(services: Services, origin: Origin, body: Body) -> JobRecord:
         ServerError: if it cannot be started; no job has been made then.
     """
     fields = validated(VideoCreate, body)
+    check_text(services, fields.prompt, "prompt")
     request = generate_request(fields, services.capabilities())
     reserved = reserve(services, origin, "generate", fields)
     if reserved.known:
@@ -38,6 +40,7 @@ def start_caption(services: Services, origin: Origin, body: Body) -> JobRecord:
     """
     upload = body.files.pop("video", None)
     fields = validated(CaptionCreate, body)
+    check_text(services, fields.instruction, "instruction")
     check_upload(upload, fields.video_id)
     video = fields.video_id and video_source(services, origin.account, fields.video_id)
     request = understand_request(fields, video or "", services.capabilities())

@@ -138,12 +138,12 @@ class EventTypeList(BaseModel):
 
 
 def checked_url(services: Services, url: str | None, param: str = "webhook_url") -> str:
-    """Return a URL that webhooks may go to; empty for None.
+    """Return a URL that webhooks may go to; empty for none.
 
     Raises:
         InvalidRequest: if they may not go there.
     """
-    if url is None:
+    if not url:
         return ""
     try:
         check_webhook_url(url, services.settings.allow_private_urls)

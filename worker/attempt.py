@@ -18,6 +18,7 @@ from contract.artifacts import ArtifactStore, preview_key
 from contract.errors import ErrorInfo
 from contract.jobs import JobStore
 from contract.jobs import Progress as Answer
+from contract.policy import Policy, judge
 from contract.records import JobRecord
 from contract.requests import GenerateRequest, JobResult, Segment
 from worker.delivery import deliver, find_delivered
@@ -40,6 +41,7 @@ class Surroundings:
     artifacts: ArtifactStore
     run: RunFolder
     settings: WorkerSettings
+    policy: Policy | None = None
 
 
 def check_ownership(answer: Answer) -> None:
@@ -88,7 +90,14 @@ class Attempt:
             if earlier is not None:
                 return earlier
         done = self._work()
+        self._judge(done)
         return self._watch.call(partial(deliver, artifacts, self._workdir, self._record, done))
+
+    def _judge(self, done: Done) -> None:
+        for text in (done.text, *(segment.text for segment in done.segments)):
+            refusal = judge(self._around.policy, text)
+            if refusal is not None:
+                raise JobFailed(refusal)
 
     def _work(self) -> Done:
         request = self._record.parsed_request()
@@ -136,6 +145,8 @@ class Attempt:
         data = reply.model_dump(exclude={"type"})
         if isinstance(reply, Preview):
             data["frame"] = self._watch.call(partial(self._store_preview, reply))
+            if judge(self._around.policy, reply.caption) is not None:
+                data["caption"] = None
         jobs, record = self._around.jobs, self._record
         check_ownership(jobs.report(record.id, record.attempt, reply.type, data))
 

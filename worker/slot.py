@@ -27,6 +27,7 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from contract.artifacts import ArtifactStore
 from contract.jobs import JobStore
+from contract.policy import read_policy
 from contract.queues import JOB_TIMEOUT_SECONDS
 from worker.attempt import Surroundings
 from worker.connection import connect
@@ -211,7 +212,11 @@ def main(run_folder: str, parent_pid: str, queue: str, name: str) -> int:
     enter_child(int(parent_pid), settings.log_level)
     connection, drain = connect(settings), Drain()
     around = Surroundings(
-        JobStore(connection), ArtifactStore(settings.artifacts_url), run, settings
+        JobStore(connection),
+        ArtifactStore(settings.artifacts_url),
+        run,
+        settings,
+        read_policy(settings.blocked_words_file),
     )
     holder = JobHolder(around, run.empty_folder(name))
     try:

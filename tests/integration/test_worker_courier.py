@@ -12,7 +12,7 @@ from contract import deliveries
 from contract.deliveries import DeliveryStore
 from contract.errors import ErrorInfo
 from contract.jobs import JobStore
-from contract.outbox import OUTBOX_KEY, announce
+from contract.outbox import OUTBOX_KEY
 from contract.records import Status
 from contract.webhooks import EVENT_TYPES, EndpointStore
 
@@ -53,17 +53,6 @@ class TestWhoIsTold:
         start_courier()
         ended(DeliveryStore(connection))
         assert {event["type"] for event in receiver.events()} == {"video.cancelled", "video.failed"}
-
-    def test_a_batch_is_announced_with_its_end(
-        self, connection: redis.Redis, receiver: Receiver, start_courier
-    ) -> None:
-        EndpointStore(connection).create("a", "batches", receiver.url, ["batch.completed"])
-        with connection.pipeline() as pipeline:
-            announce(pipeline, "a", "batch.completed", "batch_1")
-            pipeline.execute()
-        start_courier()
-        ended(DeliveryStore(connection), "a")
-        assert receiver.events()[0]["data"] == {"id": "batch_1"}
 
 
 class TestFailures:
