@@ -15,8 +15,10 @@ def run(*arguments):
     return CliRunner().invoke(app, ["eval", *map(str, arguments)])
 
 
-def test_json_is_one_object_with_the_scores_asked_for(tiny_checkpoint):
-    result = run("--checkpoint", tiny_checkpoint, *FAST, "--scores", "understand, tokens", "--json")
+def test_json_is_one_object_with_the_scores_asked_for(tiny_clips_checkpoint):
+    result = run(
+        "--checkpoint", tiny_clips_checkpoint, *FAST, "--scores", "understand, tokens", "--json"
+    )
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert {*found["scores"]} == {"understand", "understand_shuffled", "understand_no_video"}
@@ -24,10 +26,10 @@ def test_json_is_one_object_with_the_scores_asked_for(tiny_checkpoint):
     assert {*found["confusions"]["understand"]["color"]}
 
 
-def test_the_table_and_the_contact_sheet_are_for_people(tiny_checkpoint, tmp_path):
+def test_the_table_and_the_contact_sheet_are_for_people(tiny_clips_checkpoint, tmp_path):
     sheet = tmp_path / "sheet.png"
     options = ["--scores", "understand", "--contact-sheet", sheet]
-    result = run("--checkpoint", tiny_checkpoint, *FAST, *options)
+    result = run("--checkpoint", tiny_clips_checkpoint, *FAST, *options)
     assert result.exit_code == 0, result.output
     assert "understand_shuffled" in result.stdout
     with Image.open(sheet) as image:
@@ -43,8 +45,10 @@ def test_the_table_and_the_contact_sheet_are_for_people(tiny_checkpoint, tmp_pat
         (["--scores", "tokens", "--contact-sheet", "x.png"], "there are no clips to show"),
     ],
 )
-def test_what_cannot_be_done_is_refused(options, words, tiny_checkpoint, tmp_path, monkeypatch):
+def test_what_cannot_be_done_is_refused(
+    options, words, tiny_clips_checkpoint, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    result = run("--checkpoint", tiny_checkpoint, *FAST, *options)
+    result = run("--checkpoint", tiny_clips_checkpoint, *FAST, *options)
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())

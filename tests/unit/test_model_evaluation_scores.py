@@ -1,7 +1,5 @@
 """The scores on random weights, and on an oracle that is right by construction."""
 
-import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -116,27 +114,19 @@ def test_scenes_are_of_their_side_and_not_those_of_training():
 
 
 def test_every_score_runs_on_a_real_checkpoint_and_gives_the_same_again(
-    tiny_checkpoint: Path, tmp_path: Path
+    tiny_clips_checkpoint: Path,
 ) -> None:
-    checkpoint = of_smaller_clips(tiny_checkpoint, tmp_path / "checkpoint")
-    wanted = Wanted(clips=1, base=checkpoint, knobs=FAST)
+    wanted = Wanted(clips=1, base=tiny_clips_checkpoint, knobs=FAST)
     seen: list[str] = []
-    figures = evaluate(checkpoint, wanted, lambda name, at, of: seen.append(name)).figures
+    figures = evaluate(
+        tiny_clips_checkpoint, wanted, lambda name, at, of: seen.append(name)
+    ).figures
     assert {*seen} == {*wanted.chosen()}
     assert {side for sides in figures["scores"].values() for side in sides} == {*SIDES}
     assert figures["measures"]["drift"]["seen"] == {"psnr": 100, "difference": 0}
-    again = evaluate(checkpoint, Wanted(["understand", "tokens"], clips=1, knobs=FAST))
+    again = evaluate(tiny_clips_checkpoint, Wanted(["understand", "tokens"], clips=1, knobs=FAST))
     for kind, name in (("scores", "understand"), ("measures", "tokens")):
         assert again.figures[kind][name] == figures[kind][name]
-
-
-def of_smaller_clips(checkpoint: Path, copy: Path) -> Path:
-    """Copy a checkpoint whose clips are to be 5 frames of 32 x 32 pixels."""
-    shutil.copytree(checkpoint, copy)
-    index = json.loads((copy / "model_index.json").read_text())
-    index["serving"] |= {"sizes": [[32, 32]], "num_frames": 5}
-    (copy / "model_index.json").write_text(json.dumps(index))
-    return copy
 
 
 @pytest.mark.parametrize(
