@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from model.training.clip_cache import ClipCache, ClipShape
 from model.training.clips import Wanted, code_clips
+from model.training.config import ClipData
 from model.training.data import NULL_PROMPT, BatchMaker, Subject
 from model.training.processes import Processes
 from model.training.stage import Stage
@@ -32,39 +32,6 @@ class Course:
     stage: Stage
     pad_id: int
     save: Callable[[UniViGUTransformer, Path], None]
-
-
-@dataclass(frozen=True)
-class ClipData:
-    """The `[data]` table of a config, and the `checkpoint` beside it."""
-
-    #: whose parts code the clips, and whose transformer a stage without `start_from` starts from
-    checkpoint: Path
-    #: manifests (.jsonl) and shards (.tar)
-    sources: list[str]
-    num_frames: int
-    height: int
-    width: int
-    split: str = "train"
-    cache: Path = Path("cache")
-
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> ClipData:
-        """Return the data of a config.
-
-        Raises:
-            ValueError: naming a key that is missing or unknown.
-        """
-        table = {"checkpoint": settings.get("checkpoint")} | settings["data"]
-        allowed = {field.name for field in fields(cls)}
-        for name in table:
-            if name not in allowed:
-                raise ValueError(f"[data] {name}: must be one of {', '.join(sorted(allowed))}")
-        for name in ("checkpoint", "sources", "num_frames", "height", "width"):
-            if table.get(name) is None:
-                raise ValueError(f"[data] {name}: is missing")
-        paths = {name: Path(table[name]) for name in ("checkpoint", "cache") if name in table}
-        return cls(**(table | paths))
 
 
 def clip_course(

@@ -1,18 +1,10 @@
-"""Run one training stage from a config file: `univigu train STAGE --config FILE`.
-
-A config names one folder for everything, what to train on (`scenes` of the demo world, or a table
-`data` of real clips with the `checkpoint` to start from), and a table per stage whose keys are the
-fields of `AutoencoderRun` or `TrainingRun`.
-"""
+"""Run one training stage from a config file: `univigu train STAGE --config FILE`."""
 
 from __future__ import annotations
 
 import random
-import tomllib
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan
@@ -21,14 +13,14 @@ from torch import Tensor
 
 from model.presets import PRESETS
 from model.training.assemble import moving_shapes_pipeline, save_checkpoint
-from model.training.autoencoder import AutoencoderRun, PatchCode, train_autoencoder
-from model.training.course import ClipData, Course, clip_course, load_transformer
+from model.training.autoencoder import PatchCode, train_autoencoder
+from model.training.config import StageConfig, read_autoencoder, read_stage
+from model.training.course import Course, clip_course, load_transformer
 from model.training.data import BatchMaker, ConditionTable
 from model.training.moving_shapes import Scene, render, sample_scene
 from model.training.processes import Processes
-from model.training.stage import STAGES, Stage
 from model.training.state import whole_tensors
-from model.training.trainable import choose_trainable, finish_lora, stage_for
+from model.training.trainable import choose_trainable, finish_lora
 from model.training.trainer import train
 from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
@@ -48,39 +40,31 @@ def run_stage(
 
     Args:
         stage: `vae`, `base`, `recall` or `refine`.
-        config: TOML file as described above.
+        config: TOML file; see `model.training.config`.
         on_step: called with (steps done, steps in all, losses), in the first process.
 
     Returns:
         The folder that now holds the stage's result; None but in the first process.
 
     Raises:
-        ValueError: for an unknown stage or key, naming what is allowed.
+        ValueError: for an unknown stage, key or value, naming what is allowed.
         FileNotFoundError: if an earlier stage has not been run.
     """
-    settings = tomllib.loads(config.read_text())
-    folder = Path(settings.get("folder", "runs"))
-    if stage != "vae" and stage not in STAGES:
-        raise ValueError(f"stage {stage!r}: must be one of vae, {', '.join(STAGES)}")
-    options = dict(settings.get(stage, {}))
-    out = folder / stage
     processes = Processes.started()
     if stage == "vae":
         if processes.count > 1:
             raise ValueError(f"stage vae: trains in one process, not {processes.count}")
-        run = AutoencoderRun(out_dir=out, **_known(options, AutoencoderRun, stage))
+        run = read_autoencoder(config)
         for row in train_autoencoder(run):
             on_step(int(row["step"]) + 1, run.num_steps, row)
-        return out
-    start_from = options.pop("start_from", None)
-    training = TrainingRun(out_dir=out, **_known(options, TrainingRun, stage))
-    lesson = stage_for(STAGES[stage], training.trainable)
-    start = None if start_from is None else folder / start_from
-    if "data" in settings:
-        course = clip_course(ClipData.from_settings(settings), lesson, start, out, processes)
+        return run.out_dir
+    wanted = read_stage(stage, config)
+    training = wanted.run
+    if wanted.data is not None:
+        course = clip_course(wanted.data, wanted.stage, wanted.start, training.out_dir, processes)
     else:
         with processes.first_alone():
-            course = _world_course(folder, int(settings.get("scenes", 20_000)), lesson, start)
+            course = _world_course(wanted)
     transformer = course.transformer.train()
     choose_trainable(
         transformer, training.trainable, lora_rank=training.lora_rank, seed=training.seed
@@ -101,8 +85,8 @@ def run_stage(
     if trained is None:
         return None
     take_average(trained, training)
-    course.save(trained, out)
-    return out
+    course.save(trained, training.out_dir)
+    return training.out_dir
 
 
 def whole_network(
@@ -152,15 +136,16 @@ def world_latents(folder: Path, count: int) -> tuple[list[Scene], Tensor]:
     return scenes, load_file(cache)["latents"]
 
 
-def _world_course(folder: Path, count: int, stage: Stage, start: Path | None) -> Course:
-    if start is None:
+def _world_course(wanted: StageConfig) -> Course:
+    folder = wanted.folder
+    if wanted.start is None:
         torch.manual_seed(0)
         transformer = UniViGUTransformer(**PRESETS["demo"])
     else:
-        transformer = load_transformer(_existing(start / "transformer"))
+        transformer = load_transformer(_existing(wanted.start / "transformer"))
     vae = AutoencoderKLWan.from_pretrained(_existing(folder / "vae"))
     pipeline = moving_shapes_pipeline(transformer, vae)
-    scenes, latents = world_latents(folder, count)
+    scenes, latents = world_latents(folder, wanted.scenes)
 
     def save(trained: UniViGUTransformer, out: Path) -> None:
         pipeline.register_modules(transformer=trained.eval())
@@ -169,18 +154,10 @@ def _world_course(folder: Path, count: int, stage: Stage, start: Path | None) ->
     config, tokenizer = transformer.config, pipeline.tokenizer
     conditions = ConditionTable(pipeline.text_encoder, tokenizer, config.condition_length)
     batches = BatchMaker(latents, conditions, tokenizer, config)
-    return Course(transformer, scenes, batches, stage, tokenizer.pad_token_id, save)
+    return Course(transformer, scenes, batches, wanted.stage, tokenizer.pad_token_id, save)
 
 
 def _existing(path: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"{path}: run the earlier stage first")
     return path
-
-
-def _known(options: dict[str, Any], run: type, stage: str) -> dict[str, Any]:
-    allowed = {f.name for f in fields(run)} - {"out_dir"}
-    for name in options:
-        if name not in allowed:
-            raise ValueError(f"[{stage}] {name}: must be one of {', '.join(sorted(allowed))}")
-    return options

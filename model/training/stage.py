@@ -8,19 +8,32 @@ it is a detailed caption. `base` is ours: it makes a small video generator to st
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 #: which stream is at noise in a sample; see `model.sampler.Mode`
 SampleMode = Literal["joint", "understand", "text_to_video", "video_only"]
+Target = Literal["prompt", "caption"]
+_RANGES = {
+    "condition_dropout": (0.0, 1.0),
+    "question_share": (0.0, 1.0),
+    "text_weight": (0.0, 1e6),
+    "pad_weight": (0.0, 1.0),
+    "video_shift": (0.01, 100.0),
+    "understand_shift": (0.01, 100.0),
+}
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of training."""
+    """One stage of training.
+
+    Raises:
+        ValueError: naming the field, if a value is outside its range.
+    """
 
     name: str
     #: text that the caption stream learns to denoise
-    target: Literal["prompt", "caption"]
+    target: Target
     #: share of samples of each mode; `video_only` is drawn for whole batches
     mixture: dict[SampleMode, float]
     #: chance that a sample's condition is replaced by the null condition
@@ -37,6 +50,23 @@ class Stage:
     #: shift of the uniform text sigma where the video is given; above 1, fewer words of the
     #: caption are there to be copied and more have to be read from the video
     understand_shift: float = 1.0
+
+    def __post_init__(self) -> None:
+        modes = get_args(SampleMode)
+        for mode, share in self.mixture.items():
+            if mode not in modes:
+                raise ValueError(f"mixture {mode!r}: must be one of {', '.join(modes)}")
+            if share < 0:
+                raise ValueError(f"mixture {mode} {share}: must be at least 0")
+        if not sum(self.mixture.values()):
+            raise ValueError(f"mixture {self.mixture}: needs a share above 0")
+        if self.target not in get_args(Target):
+            allowed = ", ".join(get_args(Target))
+            raise ValueError(f"target {self.target!r}: must be one of {allowed}")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                value = getattr(self, name)
+                raise ValueError(f"{name} {value}: must be from {least:g} to {most:g}")
 
 
 BASE = Stage("base", "prompt", {"video_only": 1.0}, condition_dropout=0.1)

@@ -223,17 +223,3 @@ def test_refinement_needs_captions(trained, tiny_checkpoint, tmp_path):
     with pytest.raises(ValueError, match=r"no clip can be used; see .*skipped\.jsonl"):
         train_stage(tmp_path, tiny_checkpoint, manifest, "refine")
     assert "caption None" in skipped(tmp_path / "runs" / "refine")[0]["error"]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ('[data]\nclips = "x"', r"\[data\] clips: must be one of cache, checkpoint"),
-        ('[data]\nsources = ["x"]', r"\[data\] checkpoint: is missing"),
-    ],
-)
-def test_a_wrong_data_table_is_refused(tmp_path, text, words):
-    config = tmp_path / "config.toml"
-    config.write_text(f"{text}\n[recall]\nnum_steps = 1\n")
-    with pytest.raises(ValueError, match=words):
-        run_stage("recall", config)

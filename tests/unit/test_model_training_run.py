@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from model import UniViGUPipeline
 from model.training.autoencoder import PatchCode, new_autoencoder
 from model.training.moving_shapes import render, sample_scene
+from model.training.processes import Processes
 from model.training.run import run_stage, world_latents
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
@@ -105,11 +106,11 @@ def test_an_unknown_stage_is_refused_with_those_there_are(tmp_path):
         run_stage("dance", write_config(tmp_path))
 
 
-@pytest.mark.parametrize("stage", ["vae", "base"])
-def test_an_unknown_key_is_refused_with_those_there_are(tmp_path, stage):
-    config = write_config(tmp_path, f"[{stage}]\nsteps = 1\n")
-    with pytest.raises(ValueError, match=rf"\[{stage}\] steps: must be one of .*num_steps"):
-        run_stage(stage, config)
+def test_the_autoencoder_is_trained_in_one_process(tmp_path, monkeypatch):
+    two = Processes(0, 2, torch.device("cpu"))
+    monkeypatch.setattr(Processes, "started", lambda: two)
+    with pytest.raises(ValueError, match="stage vae: trains in one process, not 2"):
+        run_stage("vae", write_config(tmp_path))
 
 
 def test_a_stage_before_its_turn_is_refused(tmp_path):

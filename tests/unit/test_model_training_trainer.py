@@ -140,6 +140,7 @@ def test_without_autocast_the_network_computes_in_float32(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # the compiler's own
 def test_a_compiled_network_trains_alike(tmp_path):
     options = {"autocast": False, "optimizer": "adamw"}
     eager, compiled = (
