@@ -23,6 +23,7 @@ from server.routes import (
     health,
     models,
     queue,
+    search,
     sync,
     uploads,
     videos,
@@ -81,6 +82,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
         batches.router,
         webhooks.router,
         queue.router,
+        search.router,
     ):
         v1.include_router(router)
     app.include_router(v1)

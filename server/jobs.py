@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -10,12 +11,12 @@ from fastapi import Depends, Query, Response
 from contract.artifacts import job_folder
 from contract.queues import Kind
 from contract.records import JobRecord, Status
-from server.errors import InvalidRequest, NotFound
+from server.errors import Gone, InvalidRequest, NotFound
 from server.outlook import outlooks
 from server.services import Services
-from server.wire import Item, Page, View
+from server.wire import SECONDS_PER_DAY, Item, Page, View
 
-NAMES: dict[Kind, str] = {"generate": "video", "understand": "caption"}
+NAMES: dict[Kind, Literal["video", "caption"]] = {"generate": "video", "understand": "caption"}
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,22 @@ def find(services: Services, account: str, kind: Kind, job_id: str) -> JobRecord
 
     Raises:
         NotFound: if there is none, or it is of the other kind or of another account.
+        Gone: if there was one until its time was over.
     """
     record = services.jobs.get(job_id)
+    if record is None and services.jobs.has_expired(job_id, kind, account):
+        raise _expired(kind, job_id)
     if record is None or record.kind != kind or account not in ("", record.account):
         raise NotFound(f"{NAMES[kind]} {job_id!r} does not exist")
+    # its files may be deleted by now: they go together with the record, or not at all
+    age = time.time() - (record.completed_at or time.time())
+    if age > services.settings.retention_days * SECONDS_PER_DAY:
+        raise _expired(kind, job_id)
     return record
+
+
+def _expired(kind: Kind, job_id: str) -> Gone:
+    return Gone(f"{NAMES[kind]} {job_id!r} has expired", code="expired")
 
 
 def list_page(
@@ -53,7 +65,7 @@ def list_page(
     if paging.after is not None:
         try:
             find(services, account, kind, paging.after)
-        except NotFound as error:
+        except (NotFound, Gone) as error:
             raise InvalidRequest(f"after: {error.message}", param="after") from error
     newest_first = paging.order == "desc"
     ids = services.jobs.list_ids(kind, paging.limit + 1, paging.after, newest_first, account)

@@ -285,6 +285,14 @@ def test_the_loaded_checkpoint_is_named(client, worker):
     assert client.checkpoint() == "moving-shapes@0123abcd"
 
 
+def test_jobs_are_found_by_their_words(client, worker):
+    job = client.create_video("x")
+    worker.complete(job.id, "a red circle moves left")
+    (hit,) = client.search("moving circle")
+    assert (hit.kind, hit.id, hit.text) == ("videos", job.id, "a red circle moves left")
+    assert client.search("square", limit=1) == []
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://"])
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(ValueError, match="must be http://HOST"):
