@@ -28,6 +28,8 @@ LIVE_KEY = "univigu:live"
 FIGURES_KEY = "univigu:figures"
 #: how long the id of a deleted job stays taken: an old slot may still hold one of its attempts
 GONE_SECONDS = 86_400
+#: how long a client is told that a job has expired, not that there was none
+EXPIRED_SECONDS = 7 * 86_400
 
 
 class Progress(StrEnum):
@@ -54,7 +56,7 @@ def live_key(account: str = "") -> str:
 
 
 def gone_key(job_id: str) -> str:
-    """Return the Redis key that exists for `GONE_SECONDS` after a job was deleted."""
+    """Return the Redis key that exists for a while after a job was deleted or has expired."""
     return f"univigu:gone:{job_id}"
 
 
@@ -209,18 +211,33 @@ class JobStore:
         answer = self._run(self._cancel, job_id, time.time())
         return Status(answer.decode()) if answer else None
 
-    def delete(self, job_id: str) -> None:
-        """Forget an ended job: record, event log and index entries; its id stays taken a while."""
-        account: Any = self._redis.hget(record_key(job_id), "account") or b""
+    def delete(self, job_id: str, *, is_expired: bool = False) -> None:
+        """Forget an ended job: record, event log and index entries; its id stays taken a while.
+
+        Of one that has expired it is remembered whose it was.
+        """
+        known: Any = self._redis.hmget(record_key(job_id), "account", "kind")
+        account, kind_of = (value or b"" for value in known)
+        trace = b":".join((kind_of, account)) if is_expired else b""
+        seconds = EXPIRED_SECONDS if is_expired else GONE_SECONDS
         with self._redis.pipeline() as pipeline:
             pipeline.delete(record_key(job_id), events_key(job_id))
-            pipeline.set(gone_key(job_id), "", ex=GONE_SECONDS)
+            pipeline.set(gone_key(job_id), trace, ex=seconds)
             for live in {LIVE_KEY, live_key(account.decode())}:
                 pipeline.srem(live, job_id)
             for kind in QUEUES:
                 for index in {index_key(kind), index_key(kind, account.decode())}:
                     pipeline.zrem(index, job_id)
             pipeline.execute()
+
+    def has_expired(self, job_id: str, kind: Kind, account: str) -> bool:
+        """Return whether there was such a job of an account until its time was over.
+
+        The empty account has the jobs of all.
+        """
+        trace: Any = self._redis.get(gone_key(job_id))
+        expired_kind, is_expired, owner = (trace or b"").decode().partition(":")
+        return bool(is_expired) and expired_kind == kind and account in ("", owner)
 
     def _run(self, script: Any, job_id: str, *args: Any) -> Any:
         keys = [record_key(job_id), events_key(job_id), LIVE_KEY, FIGURES_KEY]

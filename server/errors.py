@@ -99,11 +99,14 @@ class NotFound(ServerError):
 
 
 class Gone(ServerError):
-    """It was there, and was deleted."""
+    """It was there, and was deleted, or its time is over; asking again will not help."""
 
     status = 410
     code = "gone"
     type = "invalid_request_error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message, code=code, headers={"x-should-retry": "false"})
 
 
 class Mismatch(ServerError):

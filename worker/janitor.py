@@ -75,7 +75,8 @@ class Janitor:
         self._reconciler.sweep(time.monotonic())
         if time.monotonic() >= self._next_retention:
             self._next_retention = time.monotonic() + _RETENTION_SECONDS
-            self._retention.sweep(time.time())
+            if self._retention.sweep(time.time()):
+                self._next_retention = 0.0
             self._files.sweep(time.time())
 
     def leave(self) -> None:
