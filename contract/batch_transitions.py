@@ -4,7 +4,7 @@ KEYS: record, live lines, outputs, errors, set of batches that have not ended. A
 what each script names. A line, known by its offset in the input, goes through them once: it is
 taken when the batch's offset moves behind it, which nobody can do twice, and leaves the live lines
 in the step that writes its outcome. So it does not matter how many drivers there are, or where one
-dies.
+dies. Outcomes stay for an hour after the end: another driver may be at writing the same files.
 """
 
 from contract.outbox import ANNOUNCE
@@ -22,7 +22,8 @@ end
 local function finish(status, at)
   redis.call('HSET', KEYS[1], 'status', status, status .. '_at', at)
   redis.call('SREM', KEYS[5], ARGV[1])
-  redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
+  redis.call('DEL', KEYS[2])
+  for index = 3, 4 do redis.call('EXPIRE', KEYS[index], 3600) end
   announce('batch', status, at, redis.call('HGET', KEYS[1], 'account') or '', '')
 end
 """

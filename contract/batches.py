@@ -145,7 +145,7 @@ class BatchStore:
     def finish(
         self, batch_id: str, status: BatchStatus, output_file_id: str, error_file_id: str
     ) -> bool:
-        """End a batch and forget its outcomes, which are in files now; "" is no file."""
+        """End a batch whose outcomes are in files now; "" is no file."""
         return self._run(self._finish, batch_id, status, output_file_id, error_file_id, time.time())
 
     def outdated(self, now: float, limit: int) -> list[BatchRecord]:

@@ -110,7 +110,7 @@ def test_all_outcomes_are_read_page_by_page(batches, made):
     assert list(batches.outcomes(batch_id, False)) == expected
 
 
-def test_a_batch_completes(batches, made):
+def test_a_batch_completes(connection, batches, made):
     batch_id = made()
     batches.advance(batch_id, 0, SIZE, "first")
     batches.settle(batch_id, 0, True, "done")
@@ -125,7 +125,8 @@ def test_a_batch_completes(batches, made):
     assert (record.output_file_id, record.error_file_id) == ("file-o", None)
     assert record.in_progress_at <= record.finalizing_at <= record.completed_at <= time.time()
     assert batches.live_ids() == []
-    assert list(batches.outcomes(batch_id, True)) == []
+    (outputs,) = connection.scan_iter(match=f"univigu:batch:{batch_id}:*")
+    assert 0 < connection.ttl(outputs) <= 3600
 
 
 def test_a_batch_is_cancelled_before_or_while_it_runs(batches, made):

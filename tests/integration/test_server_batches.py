@@ -72,7 +72,7 @@ def test_nothing_but_the_two_files_is_left(house: BatchHouse, worker: Worker) ->
     batch_id = house.create(video_lines(2))
     drive(house, worker, batch_id)
     assert worker.artifacts.list("batches/") == []
-    assert list(worker.redis.scan_iter(match=f"univigu:batch*:{batch_id}:*")) == []
+    assert list(worker.redis.scan_iter(match=f"univigu:batch-lease:{batch_id}")) == []
     assert BatchStore(worker.redis).live_ids() == []
     assert house.driver.sweep() == 0
     assert house.get(batch_id)["error_file_id"] is None
