@@ -35,6 +35,18 @@ class WorkerSettings(SharedSettings):
     num_threads: int | None = Field(
         default=None, gt=0, description="CPU threads of the engine. Unset: torch's own choice."
     )
+    memory_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        description="Memory for jobs and for what is kept between them; what would not fit waits. "
+        "Unset: nine tenths of what is free once the model is warm.",
+    )
+    cache_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="How much of that keeps clips and prompts that may come again. "
+        "Unset: a tenth.",
+    )
     generate_slots: int = Field(default=2, ge=0, description="Videos generated at the same time.")
     understand_slots: int = Field(default=8, ge=0, description="Videos captioned at the same time.")
     lease_seconds: int = Field(
@@ -56,6 +68,9 @@ class WorkerSettings(SharedSettings):
         default=5,
         ge=0,
         description="On SIGTERM: time for running jobs before they are handed back.",
+    )
+    max_fetch_seconds: float = Field(
+        default=60, gt=0, description="Longest time for fetching the video behind a `video_url`."
     )
     max_video_seconds: float = Field(
         default=600, gt=0, description="Longest input video, in seconds of playing time."

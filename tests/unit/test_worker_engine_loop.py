@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from contract.requests import GenerateRequest, UnderstandRequest
+from model.memory import Need
+from worker.engine.admission import Admission
 from worker.engine.loop import Loop
 from worker.engine.sharing import SharedStep
 from worker.protocol import (
@@ -60,6 +62,8 @@ class Runner:
                 self.order.append(start.id)
                 if getattr(request, "prompt", "") == "slow":
                     time.sleep(0.01)
+                if getattr(request, "prompt", "") == "burst":
+                    raise MemoryError
                 if getattr(request, "prompt", "") == "fail":
                     raise ValueError("width=7")
                 yield Progress(phase="denoise", step=step, of=request.num_inference_steps)
@@ -68,11 +72,13 @@ class Runner:
             self.closed.append((start.id, start.attempt))
 
     def explain(self, error):
+        if isinstance(error, MemoryError):
+            return Failed(code="out_of_memory", message="full")
         return Failed(code="invalid_request", message=str(error))
 
 
 class Engine:
-    def __init__(self, folder):
+    def __init__(self, folder, admission=None):
         self.path = folder / "e.sock"
         self.runner = Runner()
         self.beats = 0
@@ -80,7 +86,7 @@ class Engine:
         listener.bind(str(self.path))
         listener.listen()
         self._listener = listener
-        self.loop = Loop(listener, self.runner, self._beat)
+        self.loop = Loop(listener, self.runner, self._beat, admission)
         self._thread = threading.Thread(target=self.loop.run)
         self._thread.start()
 
@@ -92,6 +98,9 @@ class Engine:
         self._thread.join(10)
         assert not self._thread.is_alive()
         self._listener.close()
+
+    def is_alive(self):
+        return self._thread.is_alive()
 
     def connect(self):
         connection = new_socket()
@@ -306,3 +315,48 @@ def test_accounts_take_turns(engine):
     order = engine.runner.order
     first = order.index("b")
     assert len(order[first : len(order) - order[::-1].index("b")]) == 19
+
+
+def narrow(release=lambda: True):
+    """Return an admission for one video at a time."""
+    return Admission(10, lambda _: Need(6, 2), release)
+
+
+def test_job_waits_until_there_is_memory_for_it(tmp_path):
+    engine = Engine(tmp_path, narrow())
+    first = engine.submit("first", "slow", steps=20)
+    first.recv(MAX_MESSAGE)
+    second = engine.submit("second")
+    assert replies(first)[-1].text == "first"
+    assert replies(second)[-1].text == "second"
+    engine.close()
+    order = engine.runner.order
+    assert order == ["first"] * 20 + ["second"] * 3
+
+
+def test_waiting_job_can_be_cancelled(tmp_path):
+    engine = Engine(tmp_path, narrow())
+    first = engine.submit("first", "slow", steps=100_000)
+    first.recv(MAX_MESSAGE)
+    engine.submit("second").close()
+    turns = engine.beats
+    until(lambda: engine.beats > turns + 5)  # to accept, to hear, to see it leave
+    first.close()
+    assert replies(engine.submit("third"))[-1].text == "third"
+    engine.close()
+    assert "second" not in engine.runner.order
+
+
+def test_out_of_memory_fails_one_job_and_its_like_are_refused_unstarted(tmp_path):
+    engine = Engine(tmp_path, narrow())
+    assert replies(engine.submit("large", "burst"))[-1].code == "out_of_memory"
+    assert "needs about" in replies(engine.submit("again"))[-1].message
+    engine.close()
+    assert engine.runner.order == ["large"]
+
+
+def test_engine_that_does_not_get_its_memory_back_leaves(tmp_path):
+    engine = Engine(tmp_path, narrow(lambda: False))
+    replies(engine.submit("large", "burst"))
+    until(lambda: not engine.is_alive())
+    engine.close()

@@ -32,7 +32,7 @@ def main(run_folder: str, parent_pid: str, pipe: str) -> None:
         except (OSError, ValueError) as error:
             sys.exit(f"checkpoint {settings.checkpoint} cannot be loaded: {error}")
         runner.warm_up(run.path)
-        serve(run, runner, runner.capabilities(), Pulse(int(pipe)))
+        serve(run, runner, runner.capabilities(), Pulse(int(pipe)), runner.admission())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from contract.errors import ErrorCode
+from worker.engine.admission import Admission
 from worker.engine.policy import FairTurns
 from worker.engine.running import RunningJob, Steps
 from worker.engine.sharing import SharedStep, take_together
@@ -44,11 +45,19 @@ class Loop:
         listener: bound and listening SOCK_SEQPACKET socket.
         runner: makes jobs.
         beat: called on every turn; proves that the loop turns.
+        admission: says when a job may begin; without one, at once.
     """
 
-    def __init__(self, listener: socket.socket, runner: Runner, beat: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        runner: Runner,
+        beat: Callable[[], None],
+        admission: Admission | None = None,
+    ) -> None:
         listener.setblocking(False)
         self._listener, self._runner, self._beat = listener, runner, beat
+        self._admission = admission
         self._policy = FairTurns()
         self._silent: list[socket.socket] = []
         self._jobs: list[RunningJob] = []
@@ -64,7 +73,9 @@ class Loop:
         while not self._is_over():
             self._beat()
             self._listen()
+            self._let_in()
             self._advance()
+            self._leave_if_broken()
         for job in [*self._jobs]:
             self._drop(job)
         for connection in self._silent:
@@ -119,10 +130,22 @@ class Loop:
             self._drop(older)
         self._jobs.append(job)
 
+    def _let_in(self) -> None:
+        if self._admission is not None:
+            self._admission.let_in(self._jobs)
+            return
+        for job in self._jobs:
+            job.is_let_in = True
+
+    def _leave_if_broken(self) -> None:
+        if self._admission is not None and self._admission.must_restart(self._jobs):
+            log.error("memory is lost: the engine starts again")
+            self.stop(0)
+
     def _advance(self) -> None:
         for job in [job for job in self._jobs if job.final is not None]:
             self._end(job)
-        unfinished = [job for job in self._jobs if job.final is None]
+        unfinished = [job for job in self._jobs if job.final is None and job.is_let_in]
         if not unfinished:
             return
         picked = _with_company(self._policy.pick(unfinished), unfinished)
@@ -133,9 +156,11 @@ class Loop:
         seconds = time.perf_counter() - started
         waits = any(job.kind == "generate" for job in unfinished if job not in picked)
         self._policy.charge(picked, seconds, waits)
-        for job in picked:
-            if job.final is not None:
-                self._end(job)
+        ended = [job for job in picked if job.final is not None]
+        if self._admission is not None and any(_ran_out_of_memory(job) for job in ended):
+            self._admission.exhausted(unfinished)
+        for job in ended:
+            self._end(job)
 
     def _share(self, jobs: list[RunningJob]) -> None:
         steps = [job.shared for job in jobs if job.shared is not None]
@@ -178,3 +203,7 @@ def _with_company(job: RunningJob, others: list[RunningJob]) -> list[RunningJob]
         for other in others
         if other.shared is not None and other.shared.group == job.shared.group
     ]
+
+
+def _ran_out_of_memory(job: RunningJob) -> bool:
+    return isinstance(job.final, Failed) and job.final.code == ErrorCode.OUT_OF_MEMORY

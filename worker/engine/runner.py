@@ -11,12 +11,23 @@ import torch
 from contract.requests import Capabilities, GenerateRequest, UnderstandRequest
 from model import UniViGUPipeline
 from model.checkpoint import fingerprint
-from worker.engine.device import choose_device, choose_dtype
+from model.memory import Need, generation_need, understanding_need
+from worker.engine.admission import Admission
+from worker.engine.device import (
+    choose_device,
+    choose_dtype,
+    free_memory,
+    held_memory,
+    release_memory,
+)
 from worker.engine.explain import explain
 from worker.engine.jobs import run_generate, run_understand
 from worker.engine.running import Steps
 from worker.protocol import FRAMES_FILE, Failed, Start
 from worker.settings import WorkerSettings
+
+#: a GPU that holds this many times what it held when warm is not clean
+_CLEAN = 1.05
 
 
 class ModelRunner:
@@ -33,7 +44,8 @@ class ModelRunner:
     def __init__(self, settings: WorkerSettings) -> None:
         path = settings.checkpoint
         self._checkpoint = f"{path.resolve().name}@{fingerprint(path)}"
-        device = choose_device(settings.device)
+        self._settings = settings
+        self._device = device = choose_device(settings.device)
         if settings.num_threads is not None:
             torch.set_num_threads(settings.num_threads)
         self._pipeline = UniViGUPipeline.from_pretrained(path, dtype=choose_dtype(settings, device))
@@ -83,6 +95,35 @@ class ModelRunner:
         if isinstance(start.request, GenerateRequest):
             return run_generate(self._pipeline, self._checkpoint, start.request, start.workdir)
         return run_understand(self._pipeline, start.request, start.workdir)
+
+    def admission(self) -> Admission:
+        """Share out the memory that the warm model leaves, a part of it to what may come again."""
+        budget = self._settings.memory_bytes or free_memory(self._device) * 9 // 10
+        kept = self._settings.cache_bytes
+        kept = min(budget // 10 if kept is None else kept, budget)
+        resting = held_memory(self._device)
+
+        def release() -> bool:
+            self._keep(0)
+            release_memory(self._device)
+            self._keep(kept)
+            return held_memory(self._device) <= resting * _CLEAN
+
+        self._keep(kept)
+        return Admission(budget - kept, self._need, release)
+
+    def _keep(self, num_bytes: int) -> None:
+        prompts = num_bytes // 8
+        self._pipeline.prompts.limit(prompts)
+        self._pipeline.clips.limit(num_bytes - prompts)
+
+    def _need(self, start: Start) -> Need:
+        request, can = start.request, self.capabilities()
+        parts = self._pipeline.transformer, self._pipeline.vae
+        if isinstance(request, GenerateRequest):
+            shape = request.num_frames, request.height, request.width
+            return generation_need(*parts, *shape)
+        return understanding_need(*parts, can.default_num_frames, *can.sizes[0])
 
     def explain(self, error: Exception) -> Failed:
         """Say in the client's words why a step failed."""

@@ -34,6 +34,8 @@ class RunningJob:
         self.last_turn, self.step_seconds = 0, 0.0
         #: what it does next, where that can be done together with other jobs
         self.shared: SharedStep[Any, Any] | None = None
+        #: whether its memory is there, and how many began while it waited for that
+        self.is_let_in, self.overtaken = False, 0
         #: the message that ends the job, until the slot has taken it
         self.final: Done | Failed | None = None
 
