@@ -13,6 +13,7 @@ import redis
 from pydantic import BaseModel, ConfigDict
 
 from contract.indexes import list_ids
+from contract.usage import keep
 
 Purpose = Literal["batch", "batch_output", "user_data", "vision"]
 
@@ -76,6 +77,7 @@ class FileStore:
         """Write a record; writing it again changes nothing."""
         with self._redis.pipeline() as pipeline:
             pipeline.set(_key(record.id), record.model_dump_json())
+            keep(pipeline, record.account, record.id, record.bytes)
             for index in _indexes(record):
                 pipeline.zadd(index, {record.id: record.created_at})
             if record.expires_at is not None:
@@ -107,6 +109,7 @@ class FileStore:
         """Forget a file."""
         with self._redis.pipeline() as pipeline:
             pipeline.delete(_key(record.id))
+            keep(pipeline, record.account, record.id, 0)
             for index in (*_indexes(record), _EXPIRING):
                 pipeline.zrem(index, record.id)
             pipeline.execute()

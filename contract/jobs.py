@@ -23,6 +23,7 @@ from contract.indexes import list_ids
 from contract.queues import QUEUES, Kind
 from contract.records import JobRecord, Status, parse_record
 from contract.requests import JobRequest, JobResult
+from contract.usage import keep
 
 LIVE_KEY = "univigu:live"
 FIGURES_KEY = "univigu:figures"
@@ -94,6 +95,7 @@ class JobStore:
         account: str = "",
         fingerprint: str = "",
         webhook_url: str = "",
+        input_bytes: int = 0,
     ) -> None:
         """Add a `queued` record to a pipeline, to be executed together with the enqueue."""
         now = time.time()
@@ -106,12 +108,15 @@ class JobStore:
             "account": account,
             "fingerprint": fingerprint,
             "webhook_url": webhook_url,
+            "input_bytes": input_bytes,
         }
         pipeline.hset(record_key(job_id), mapping=record)  # type: ignore[arg-type]
         for live in {LIVE_KEY, live_key(account)}:
             pipeline.sadd(live, job_id)
         for index in {index_key(request.kind), index_key(request.kind, account)}:
             pipeline.zadd(index, {job_id: now})
+        if input_bytes:
+            keep(pipeline, account, job_id, input_bytes)
         pipeline.xadd(events_key(job_id), {"type": "queued", "data": "{}"}, maxlen=MAX_EVENTS)
 
     def get(self, job_id: str) -> JobRecord | None:
@@ -223,6 +228,7 @@ class JobStore:
         with self._redis.pipeline() as pipeline:
             pipeline.delete(record_key(job_id), events_key(job_id))
             pipeline.set(gone_key(job_id), trace, ex=seconds)
+            keep(pipeline, account.decode(), job_id, 0)
             for live in {LIVE_KEY, live_key(account.decode())}:
                 pipeline.srem(live, job_id)
             for kind in QUEUES:

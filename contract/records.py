@@ -45,6 +45,7 @@ class JobRecord:
     created_at: float
     account: str = ""  # whose job it is: hash of an API key; empty where there are no keys
     webhook_url: str = ""  # told of the end, beside the account's own endpoints
+    input_bytes: int = 0  # of an uploaded video
     fingerprint: str = ""  # of the request as sent, where a repeat of it has to be recognised
     attempt: int = 0
     owner: str = ""
@@ -63,7 +64,7 @@ class JobRecord:
 
 
 _REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
-_NUMBERS = {"attempt": int, "step": int, "of": int} | dict.fromkeys(
+_NUMBERS = {"attempt": int, "step": int, "of": int, "input_bytes": int} | dict.fromkeys(
     ("created_at", "started_at", "completed_at", "cancel_requested_at"), float
 )
 _FIELDS = {field.name for field in fields(JobRecord)}

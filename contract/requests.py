@@ -43,7 +43,7 @@ class UnderstandRequest(_Stored):
     """Caption a stored video, or answer `instruction` about it."""
 
     kind: Literal["understand"] = "understand"
-    #: artifact key of the input video
+    #: artifact key of the input video, or the URL that gives it
     source: str
     instruction: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
     seed: int = Field(ge=0, le=MAX_SEED)
@@ -52,6 +52,11 @@ class UnderstandRequest(_Stored):
     segment_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     #: what the text is handed out as where nothing else is asked for
     response_format: CaptionFormat | None = None
+
+
+def is_url(source: str) -> bool:
+    """Return whether a source is to be fetched; an artifact key has no scheme."""
+    return "://" in source
 
 
 JobRequest = Annotated[GenerateRequest | UnderstandRequest, Field(discriminator="kind")]
@@ -80,6 +85,8 @@ class JobResult(_Stored):
     peak_memory_mb: float | None = None
     #: how long the input video plays
     input_seconds: float | None = None
+    #: of all artifacts together
+    stored_bytes: int = 0
     #: jobs that shared a batch with this one, itself included
     batched: int = 1
     #: facts the client should know, e.g. that a short clip repeated its last frame

@@ -6,6 +6,7 @@ an end is counted in the step that makes it: `contract.figures` reads those coun
 """
 
 from contract.outbox import ANNOUNCE
+from contract.usage import KEEP
 
 #: upper bounds of the histograms, in seconds, as they are written
 BUCKETS = ("0.1", "0.5", "1", "2", "5", "10", "30", "60", "120", "300", "600", "1800", "3600")
@@ -13,6 +14,7 @@ BUCKETS = ("0.1", "0.5", "1", "2", "5", "10", "30", "60", "120", "300", "600", "
 _LOG = (
     f"local buckets = {{{', '.join(map(repr, BUCKETS))}}}"
     + ANNOUNCE
+    + KEEP
     + """
 local function log(type, data)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'type', type, 'data', data)
@@ -31,7 +33,7 @@ local function observe(name, seconds)
 end
 local function finish(status, at, result, error)
   local job = redis.call('HMGET', KEYS[1], 'kind', 'created_at', 'started_at', 'account',
-    'webhook_url')
+    'webhook_url', 'input_bytes')
   local kind, started = job[1], tonumber(job[3] or nil)
   redis.call('HSET', KEYS[1], 'status', status, 'completed_at', at)
   redis.call('SREM', KEYS[3], ARGV[1])
@@ -42,7 +44,9 @@ local function finish(status, at, result, error)
   if started then observe('wait|' .. kind, math.max(0, started - tonumber(job[2]))) end
   if result == '' then return end
   if started then observe('run|' .. kind, math.max(0, tonumber(at) - started)) end
-  for stage, seconds in pairs(cjson.decode(result).stage_durations) do
+  local made = cjson.decode(result)
+  keep(job[4] or '', ARGV[1], (job[6] or 0) + (made.stored_bytes or 0))
+  for stage, seconds in pairs(made.stage_durations) do
     observe('stage|' .. kind .. '|' .. stage, seconds)
   end
 end

@@ -1,6 +1,7 @@
-"""How many jobs a key may ask for in a minute: a bucket per account, kept in Redis.
+"""How many jobs a key may ask for in a minute, and how much it may keep.
 
-It fills evenly, so a client may come in bursts, but not faster than the limit for long.
+Of jobs there is a bucket per account, kept in Redis. It fills evenly, so a client may come in
+bursts, but not faster than the limit for long.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import Annotated, Any
 import redis
 from fastapi import Depends, Request
 
+from contract.usage import stored_bytes
 from server.auth import Account
 from server.errors import TooMany
-from server.services import InjectedServices
+from server.services import InjectedServices, Services
 
 #: limit per minute -> whether one was taken, what is left, seconds until full, until the next
 _TAKE = """
@@ -57,6 +59,32 @@ def _limit_rate(request: Request, services: InjectedServices, account: Account) 
 
 
 LimitedRate = Annotated[None, Depends(_limit_rate)]
+
+
+def check_storage(services: Services, account: str, more: int = 0) -> None:
+    """Refuse work of an account that keeps as many bytes as it may, or would with `more`.
+
+    What jobs that run now will make is not foreseen: an account may end a little above its limit.
+
+    Raises:
+        TooMany: naming the limit; trying again does not help before something is deleted.
+    """
+    default = services.settings.max_storage_bytes_per_key
+    limit = services.key_ring.limit(account, "max_storage_bytes", default)
+    if limit is None:
+        return
+    stored = stored_bytes(services.redis, account)
+    if stored >= limit or stored + more > limit:
+        raise TooMany(
+            f"{stored} bytes are stored for this key, and {more} would be added; the limit is "
+            f"{limit}: delete jobs or files",
+            code="storage_quota_exceeded",
+            headers={
+                "x-should-retry": "false",
+                "x-ratelimit-limit-bytes": str(limit),
+                "x-ratelimit-remaining-bytes": str(max(0, limit - stored)),
+            },
+        )
 
 
 def _take(connection: redis.Redis, account: str, limit: int) -> tuple[int, int, int, int]:

@@ -47,6 +47,11 @@ class ServerSettings(SharedSettings):
         gt=0,
         description="Jobs of one key that may wait or run before 429. Unset: no limit.",
     )
+    max_storage_bytes_per_key: int | None = Field(
+        default=None,
+        gt=0,
+        description="Bytes of files and jobs that a key may keep before 429. Unset: no limit.",
+    )
     graceful_shutdown_seconds: int = Field(
         default=3, ge=0, description="Time that open responses get to end at shutdown."
     )

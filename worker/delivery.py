@@ -41,7 +41,7 @@ def deliver(store: ArtifactStore, workdir: Path, record: JobRecord, done: Done) 
         StorageLost: when a file is missing or not taken; there is no manifest then.
     """
     prefix = job_prefix(record.id, record.attempt)
-    artifacts = {}
+    artifacts, stored_bytes = {}, 0
     try:
         if done.text is not None:
             _write_caption(workdir, record.id, done)
@@ -49,8 +49,11 @@ def deliver(store: ArtifactStore, workdir: Path, record: JobRecord, done: Done) 
             name, content_type = _FILES[variant]
             store.put(prefix + name, workdir / name, content_type)
             artifacts[variant] = prefix + name
+            stored_bytes += (workdir / name).stat().st_size
         result = JobResult(
-            artifacts=artifacts, **done.model_dump(exclude={"type", "segment_texts"})
+            artifacts=artifacts,
+            stored_bytes=stored_bytes,
+            **done.model_dump(exclude={"type", "segment_texts"}),
         )
         store.put(prefix + MANIFEST, result.model_dump_json().encode(), "application/json")
     except (BaseError, OSError) as error:

@@ -18,6 +18,7 @@ from contract.uploads import (
 from server.auth import Account
 from server.bodies import InjectedBody, checked
 from server.errors import InvalidRequest
+from server.limits import check_storage
 from server.openapi import form_schema, json_schema
 from server.repeats import InjectedOrigin, choose_id
 from server.services import InjectedServices
@@ -55,6 +56,7 @@ def create_upload(services: InjectedServices, origin: InjectedOrigin, body: Inje
     known = services.uploads.get(upload_id)
     if known:
         return upload_view(services, known)
+    check_storage(services, origin.account, fields.bytes)
     now = time.time()
     record = UploadRecord(
         id=upload_id,

@@ -36,6 +36,7 @@ def test_delivered_result_is_found_by_the_next_attempt(store, workdir):
     result = deliver(store, workdir, claimed(1), done())
     assert find_delivered(store, JOB, before=2) == result
     assert set(result.artifacts) == {"video", "thumbnail", "spritesheet", "caption", "txt"}
+    assert result.stored_bytes == sum(store.stat(key)[0] for key in result.artifacts.values())
 
 
 def test_own_attempt_has_delivered_nothing_yet(store, workdir):

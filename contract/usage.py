@@ -1,0 +1,41 @@
+"""How much each account keeps in the artifact store, by what it keeps: jobs and files.
+
+Every entry is written in the step that records its job or file, and leaves with it, so that the
+sum needs no counting. Previews and manifests are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from redis.client import Pipeline
+
+_PREFIX = "univigu:stored:"
+TOTALS_KEY = "univigu:stored"
+
+#: part of scripts: sets the bytes of an entry, 0 for none
+KEEP = f"""
+local function keep(account, item, bytes)
+  local key = '{_PREFIX}' .. account
+  local before = redis.call('HGET', key, item) or 0
+  if bytes == 0 then redis.call('HDEL', key, item) else redis.call('HSET', key, item, bytes) end
+  redis.call('HINCRBY', '{TOTALS_KEY}', account, bytes - before)
+end
+"""
+
+_KEEP = KEEP + "keep(ARGV[1], ARGV[2], tonumber(ARGV[3]))"
+
+
+def keep(pipeline: Pipeline, account: str, item: str, size: int) -> None:
+    """Add to a pipeline that an account keeps so many bytes under the id of a job or file.
+
+    Repeating it changes nothing; 0 bytes end the entry.
+    """
+    pipeline.eval(_KEEP, 0, account, item, size)
+
+
+def stored_bytes(connection: redis.Redis, account: str) -> int:
+    """Return how many bytes an account keeps."""
+    found: Any = connection.hget(TOTALS_KEY, account)
+    return int(found or 0)

@@ -1,0 +1,120 @@
+"""What a key may keep, counted over its jobs and files, and given back with them."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from fastapi.testclient import TestClient
+from openai import OpenAI, RateLimitError
+from server_apps import Worker, create_video
+
+from contract.jobs import record_key
+from contract.keys import KeyStore, parse_scopes
+from contract.records import Status
+from contract.requests import JobResult
+from contract.usage import stored_bytes
+from server.settings import ServerSettings
+from worker.retention import Retention
+
+LIMIT = 1000
+
+
+@pytest.fixture
+def server_settings(redis_url: str, tmp_path: Path) -> ServerSettings:
+    return ServerSettings(
+        redis_url=redis_url, data_dir=tmp_path, port=0, max_storage_bytes_per_key=LIMIT
+    )
+
+
+@pytest.fixture
+def connection(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as made:
+        yield made
+
+
+def make_video(api: TestClient, worker: Worker, size: int) -> str:
+    """Make a video job whose files have so many bytes."""
+    video_id = create_video(api)
+    result = JobResult(text="a caption", seed=1, stored_bytes=size)
+    assert worker.jobs.finish(video_id, worker.start(video_id), Status.COMPLETED, result=result)
+    return video_id
+
+
+def caption(api: TestClient, size: int):
+    return api.post("/v1/captions", files={"video": ("clip.mp4", b"x" * size)})
+
+
+def upload(api: TestClient, size: int):
+    file = {"file": ("clip.mp4", b"x" * size)}
+    return api.post("/v1/files", files=file, data={"purpose": "user_data"})
+
+
+def test_jobs_inputs_and_files_are_counted_and_given_back(
+    api: TestClient, worker: Worker, connection: redis.Redis
+) -> None:
+    def stored() -> int:
+        return stored_bytes(connection, "")
+
+    video_id = make_video(api, worker, 300)
+    assert stored() == 300
+    caption_id = caption(api, 50).json()["id"]
+    assert stored() == 350
+    result = JobResult(text="a caption", seed=1, stored_bytes=7)
+    assert worker.jobs.finish(caption_id, worker.start(caption_id), Status.COMPLETED, result=result)
+    assert stored() == 357
+    file_id = upload(api, 100).json()["id"]
+    assert stored() == 457
+    api.delete(f"/v1/files/{file_id}")
+    api.delete(f"/v1/videos/{video_id}")
+    assert stored() == 57
+    worker.redis.hset(record_key(caption_id), "completed_at", time.time() - 8 * 86_400)
+    Retention(worker.jobs, worker.artifacts, days=7).sweep(time.time())
+    assert stored() == 0
+
+
+@pytest.mark.usefixtures("worker")
+def test_over_the_limit_nothing_more_is_taken_until_something_is_deleted(
+    api: TestClient, worker: Worker
+) -> None:
+    assert caption(api, LIMIT + 1).status_code == 429
+    video_id = make_video(api, worker, LIMIT - 10)
+    assert upload(api, 11).status_code == 429
+    announced = {"purpose": "user_data", "filename": "clip.mp4", "mime_type": "video/mp4"}
+    assert api.post("/v1/uploads", json=announced | {"bytes": 11}).status_code == 429
+    assert upload(api, 10).status_code == 200
+    for refused in (
+        api.post("/v1/videos", json={"prompt": "a red circle"}),
+        caption(api, 1),
+        upload(api, 1),
+    ):
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"]) == (429, "storage_quota_exceeded")
+        assert error["type"] == "rate_limit_error"
+        assert str(LIMIT) in error["message"]
+        assert refused.headers["x-ratelimit-limit-bytes"] == str(LIMIT)
+        assert refused.headers["x-ratelimit-remaining-bytes"] == "0"
+        assert refused.headers["x-should-retry"] == "false"
+    assert worker.artifacts.list("uploads/") == []
+    assert api.get(f"/v1/videos/{video_id}").status_code == 200
+    api.delete(f"/v1/videos/{video_id}")
+    assert caption(api, 1).status_code == 200
+
+
+def test_a_key_may_have_a_limit_of_its_own(
+    api: TestClient, worker: Worker, connection: redis.Redis
+) -> None:
+    _, secret = KeyStore(connection).create("small", parse_scopes(()), max_storage_bytes=10)
+    api.headers["authorization"] = f"Bearer {secret}"
+    answer = caption(api, 11)
+    assert (answer.status_code, answer.headers["x-ratelimit-limit-bytes"]) == (429, "10")
+    assert caption(api, 10).status_code == 200
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_stock_client_gives_up_at_once(live_url: str) -> None:
+    with OpenAI(base_url=f"{live_url}/v1", api_key="unused") as client:
+        with pytest.raises(RateLimitError) as refusal:
+            client.files.create(file=("clip.mp4", b"x" * (LIMIT + 1)), purpose="user_data")
+    assert refusal.value.code == "storage_quota_exceeded"
