@@ -8,11 +8,34 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 #: reaches hosts of the IPv4 network behind it, which have to be judged instead
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 #: count as global, though none belongs to a public host: IPv4-compatible, locally translated
 _NEVER = (ipaddress.ip_network("::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+
+
+def check_url(url: str, allow_private: bool = False) -> tuple[str, int]:
+    """Refuse a URL that nothing may be fetched from or sent to, by what is written in it.
+
+    Args:
+        url: of a client, or of a redirect.
+        allow_private: whether plain `http` is fine too.
+
+    Returns:
+        Host and port, to go through `check_public` before anything connects.
+
+    Raises:
+        ValueError: saying what is wrong and what is allowed.
+    """
+    parts = urlsplit(url)
+    ports = {"https": 443} | ({"http": 80} if allow_private else {})
+    if parts.scheme not in ports or not parts.hostname:
+        raise ValueError(f"{url[:80]!r} is not taken; allowed: {'://, '.join(ports)}://HOST/...")
+    if parts.username is not None:
+        raise ValueError("a user name or a password is not taken in the URL")
+    return parts.hostname, parts.port or ports[parts.scheme]
 
 
 def check_public(host: str, port: int, allow_private: bool = False) -> list[str]:

@@ -12,13 +12,12 @@ import hmac
 import secrets
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from pydantic import BaseModel, ConfigDict, Field
 from redis.client import Pipeline
 
-from contract.addresses import check_public
+from contract.addresses import check_public, check_url
 from contract.outbox import endpoints_key
 
 EVENT_TYPES = tuple(
@@ -165,14 +164,10 @@ def check_webhook_url(url: str, allow_private: bool) -> list[str]:
     """
     if len(url) > MAX_URL_CHARACTERS:
         raise ValueError(f"{len(url)} characters; allowed: {MAX_URL_CHARACTERS}")
-    parts = urlsplit(url)
-    schemes = ("https", "http") if allow_private else ("https",)
-    if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"{url[:80]!r} is not taken; allowed: {'://, '.join(schemes)}://HOST/...")
-    if parts.username is not None or parts.fragment:
-        raise ValueError("a user name, a password or a fragment is not taken in the URL")
-    port = parts.port or {"https": 443, "http": 80}[parts.scheme]
-    return check_public(parts.hostname, port, allow_private)
+    host, port = check_url(url, allow_private)
+    if "#" in url:
+        raise ValueError("a fragment is not taken in the URL")
+    return check_public(host, port, allow_private)
 
 
 def _new_secret() -> str:

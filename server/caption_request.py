@@ -13,9 +13,13 @@ class CaptionCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    video_id: str | None = Field(
-        default=None, description="A completed video job to caption, instead of an upload"
+    video_url: str | None = Field(
+        default=None,
+        description="Where the video is, instead of an upload: `https://...` at a public address, "
+        "or `data:video/mp4;base64,...`",
     )
+    file_id: str | None = Field(default=None, description="A file of `/v1/files`")
+    video_id: str | None = Field(default=None, description="A completed video job")
     model: str | None = Field(default=None, description="`univigu`, or the checkpoint's own name")
     instruction: Text | None = Field(
         default=None, description="What to tell about the video; else it is captioned"
@@ -45,7 +49,7 @@ def understand_request(
 
     Args:
         body: the checked fields.
-        source: artifact key of the video.
+        source: artifact key or URL of the video.
         capabilities: what the checkpoint can do.
 
     Raises:

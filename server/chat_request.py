@@ -1,26 +1,15 @@
-"""What `POST /v1/chat/completions` takes, and the caption request in it: one video, one question.
-
-A video comes as a data URL; nothing is fetched from anywhere.
-"""
+"""What `POST /v1/chat/completions` takes, and the caption request in it: one video, a question."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from io import BytesIO
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import UploadFile
 
 from server.bodies import Body
 from server.errors import InvalidRequest, first_error
 from server.fields import Seed
 
-_DATA_URL = re.compile(
-    r"data:(?:video/(?!jpeg)[\w.+-]+|application/octet-stream);base64,", re.ASCII
-)
 _UNUSED = "Accepted, not used: a text is denoised as a whole, not sampled token by token"
 _CLIP = "Accepted, not used: a clip is always sampled uniformly over its whole length"
 
@@ -32,7 +21,11 @@ class _Part(BaseModel):
 class VideoUrl(_Part):
     """Where the video is."""
 
-    url: str = Field(description="`data:video/mp4;base64,...`")
+    url: str | None = Field(
+        default=None,
+        description="`https://...` at a public address, or `data:video/mp4;base64,...`",
+    )
+    file_id: str | None = Field(default=None, description="A file of `/v1/files`, instead of a URL")
     fps: float | None = Field(default=None, gt=0, description=_CLIP)
     max_frames: int | None = Field(default=None, gt=0, description=_CLIP)
 
@@ -101,10 +94,10 @@ class ChatCreate(BaseModel):
         ]
         return "\n".join(text for text in texts if text.strip())
 
-    def videos(self) -> list[str]:
-        """Return the URLs of all videos."""
+    def videos(self) -> list[VideoUrl]:
+        """Return where all videos are."""
         parts = [part for m in self.messages if isinstance(m.content, list) for part in m.content]
-        return [part.video_url.url for part in parts if isinstance(part, VideoPart)]
+        return [part.video_url for part in parts if isinstance(part, VideoPart)]
 
 
 def chat_request(body: Body) -> ChatCreate:
@@ -123,7 +116,7 @@ def caption_body(chat: ChatCreate) -> Body:
     """Return the caption request that a chat request amounts to.
 
     Raises:
-        InvalidRequest: if there is not exactly one video, or its URL is no data URL.
+        InvalidRequest: if there is not exactly one video.
     """
     videos = chat.videos()
     if len(videos) != 1:
@@ -131,30 +124,16 @@ def caption_body(chat: ChatCreate) -> Body:
             f"messages hold {len(videos)} videos; exactly one `video_url` is needed",
             param="messages",
         )
-    data = _decoded(videos[0])
     fields = {
+        "video_url": videos[0].url,
+        "file_id": videos[0].file_id,
         "instruction": chat.question or None,
         "model": chat.model,
         "seed": chat.seed,
         "num_inference_steps": chat.num_inference_steps,
     }
-    given = {name: value for name, value in fields.items() if value is not None}
-    return Body(given, files={"video": UploadFile(BytesIO(data), size=len(data))})
+    return Body({name: value for name, value in fields.items() if value is not None})
 
 
 def _words(parts: list[TextPart | VideoPart]) -> str:
     return "\n".join(part.text for part in parts if isinstance(part, TextPart))
-
-
-def _decoded(url: str) -> bytes:
-    match = _DATA_URL.match(url)
-    if match is None:
-        raise InvalidRequest(
-            f"video_url {url[:40]!r} is not taken; send `data:video/mp4;base64,...`",
-            param="messages",
-            code="unsupported_parameter",
-        )
-    try:
-        return base64.b64decode(url[match.end() :], validate=True)
-    except binascii.Error as error:
-        raise InvalidRequest(f"video_url is not base64: {error}", param="messages") from error

@@ -1,38 +1,60 @@
-"""Where the video of a caption job comes from."""
+"""Where the video of a caption job comes from: an upload, a URL, a file kept here, a video job."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
+from io import BytesIO
+
 from starlette.datastructures import UploadFile
 
+from contract.addresses import check_public, check_url
 from contract.records import Status
 from server import jobs
-from server.errors import InvalidRequest, NotFound
+from server.caption_request import CaptionCreate
+from server.errors import InvalidRequest, NotFound, shown
+from server.files import file_source
 from server.services import Services
 
+_DATA_URL = re.compile(
+    r"data:(?:video/(?!jpeg)[\w.+-]+|application/octet-stream);base64,", re.ASCII
+)
 
-def check_upload(upload: UploadFile | None, video_id: str | None) -> None:
-    """Require one source, and a file that is not empty.
+
+def find_source(
+    services: Services, account: str, fields: CaptionCreate, upload: UploadFile | None
+) -> str | UploadFile:
+    """Return the one source of a request.
+
+    Returns:
+        The artifact key or URL that the worker reads, or a file that has to be stored for it first.
 
     Raises:
-        InvalidRequest: if there is no source, or two, or the file has no bytes.
+        InvalidRequest: if there is no source, or more than one, or it gives no video.
     """
-    if (upload is None) == (video_id is None):
+    given = {"video": upload} | fields.model_dump(include={"video_url", "file_id", "video_id"})
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
         raise InvalidRequest(
-            "give either a video file (multipart field `video`) or the `video_id` of a "
-            "completed job",
+            f"a caption needs one of {', '.join(given)} (`video` as a file of a form); "
+            f"given: {', '.join(named) or 'none'}",
             param="video",
-            code="missing_required_parameter" if upload is None else "invalid_value",
+            code="invalid_value" if named else "missing_required_parameter",
         )
-    if upload is not None and not upload.size:
-        raise InvalidRequest("video is an empty file", param="video", code="empty_file")
+    if fields.video_id is not None:
+        return _of_job(services, account, fields.video_id)
+    if fields.file_id is not None:
+        return file_source(services, account, fields.file_id)
+    if fields.video_url is not None and not fields.video_url.startswith("data:"):
+        return _checked(services, fields.video_url)
+    file = upload or _decoded(fields.video_url or "")
+    if not file.size:
+        raise InvalidRequest(f"{named[0]} is an empty file", param=named[0], code="empty_file")
+    return file
 
 
-def video_source(services: Services, account: str, video_id: str) -> str:
-    """Return the artifact key of a completed video job.
-
-    Raises:
-        InvalidRequest: if there is no such job, or it has no video.
-    """
+def _of_job(services: Services, account: str, video_id: str) -> str:
     try:
         record = jobs.find(services, account, "generate", video_id)
     except NotFound as error:
@@ -45,3 +67,30 @@ def video_source(services: Services, account: str, video_id: str) -> str:
             code="video_not_ready",
         )
     return key
+
+
+def _checked(services: Services, url: str) -> str:
+    """Refuse at once what the worker would refuse to connect to; it looks again when it does."""
+    allow_private = services.settings.allow_private_urls
+    try:
+        check_public(*check_url(url, allow_private), allow_private)
+    except ValueError as error:
+        message = f"video_url: {error}"
+        raise InvalidRequest(message, param="video_url", code="url_not_allowed") from error
+    return url
+
+
+def _decoded(url: str) -> UploadFile:
+    match = _DATA_URL.match(url)
+    if match is None:
+        raise InvalidRequest(
+            f"video_url {shown(url[:40])} is not taken; allowed: data:video/mp4;base64,...",
+            param="video_url",
+            code="unsupported_parameter",
+        )
+    try:
+        data = base64.b64decode(url[match.end() :], validate=True)
+    except binascii.Error as error:
+        message = f"video_url is not base64: {error}"
+        raise InvalidRequest(message, param="video_url") from error
+    return UploadFile(BytesIO(data), size=len(data))

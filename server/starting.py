@@ -7,10 +7,11 @@ from contract.records import JobRecord
 from server.bodies import Body
 from server.caption_request import CaptionCreate, understand_request
 from server.dialect import validated
+from server.limits import check_storage
 from server.policy import check_text
 from server.repeats import Origin, reserve, submit
 from server.services import Services
-from server.sources import check_upload, video_source
+from server.sources import find_source
 from server.video_request import VideoCreate, generate_request
 from server.webhooks import checked_url
 
@@ -29,6 +30,7 @@ def start_video(services: Services, origin: Origin, body: Body) -> JobRecord:
         return reserved.known
     webhook_url = checked_url(services, fields.webhook_url)
     services.queue.check_room("generate", origin.account)
+    check_storage(services, origin.account)
     return submit(services, reserved, request, webhook_url=webhook_url)
 
 
@@ -41,15 +43,17 @@ def start_caption(services: Services, origin: Origin, body: Body) -> JobRecord:
     upload = body.files.pop("video", None)
     fields = validated(CaptionCreate, body)
     check_text(services, fields.instruction, "instruction")
-    check_upload(upload, fields.video_id)
-    video = fields.video_id and video_source(services, origin.account, fields.video_id)
-    request = understand_request(fields, video or "", services.capabilities())
-    reserved = reserve(services, origin, "understand", fields, upload)
+    source = find_source(services, origin.account, fields, upload)
+    file, key = (None, source) if isinstance(source, str) else (source, "")
+    request = understand_request(fields, key, services.capabilities())
+    reserved = reserve(services, origin, "understand", fields, file)
     if reserved.known:
         return reserved.known
     webhook_url = checked_url(services, fields.webhook_url)
     services.queue.check_room("understand", origin.account)
-    if upload is not None:
+    size = (file.size or 0) if file is not None else 0
+    check_storage(services, origin.account, size)
+    if file is not None:
         request = request.model_copy(update={"source": upload_key(reserved.job_id)})
-        services.artifacts.put(request.source, upload.file, "application/octet-stream")
-    return submit(services, reserved, request, webhook_url=webhook_url)
+        services.artifacts.put(request.source, file.file, "application/octet-stream")
+    return submit(services, reserved, request, webhook_url=webhook_url, input_bytes=size)

@@ -10,8 +10,9 @@ from obstore.exceptions import BaseError
 
 from contract.artifacts import ArtifactStore
 from contract.errors import ErrorCode, ErrorInfo
-from contract.requests import Capabilities, UnderstandRequest
+from contract.requests import Capabilities, UnderstandRequest, is_url
 from worker.failures import JobFailed, StorageLost
+from worker.fetching import FetchError, FetchLimits, fetch
 from worker.protocol import FRAMES_FILE
 from worker.settings import WorkerSettings
 from worker.video_io import (
@@ -59,7 +60,7 @@ def fetch_clip(
         StorageLost: if the store does not answer.
     """
     path = workdir / "source"
-    _download(store, request.source, path)
+    _obtain(store, request.source, path, settings)
     try:
         found = read_frames(path, request, workdir, capabilities, settings)
     except VideoError as error:
@@ -97,6 +98,23 @@ def _of_segments(segments: list[SegmentFile]) -> Input:
     repeated = max(segment.repeated_frames for segment in segments)
     spans = [(segment.start, segment.end) for segment in segments]
     return Input(segments[-1].end, _notes(repeated, segments[-1].truncated), spans)
+
+
+def _obtain(store: ArtifactStore, source: str, path: Path, settings: WorkerSettings) -> None:
+    if not is_url(source):
+        return _download(store, source, path)
+    limits = FetchLimits(
+        max_bytes=_limits(settings).max_bytes,
+        max_seconds=settings.max_fetch_seconds,
+        allow_private=settings.allow_private_urls,
+    )
+    try:
+        fetch(source, path, limits)
+    except FetchError as error:
+        info = ErrorInfo(code=error.code, message=str(error), param="video_url")
+        raise JobFailed(info) from error
+    except OSError as error:
+        raise StorageLost(f"no room for the video: {error}") from error
 
 
 def _download(store: ArtifactStore, source: str, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Caption jobs over HTTP: uploads, finished videos, and what is refused."""
 
+import base64
 import socket
 from urllib.parse import urlsplit
 
@@ -63,6 +64,36 @@ def test_a_video_that_is_not_finished_is_refused(api: TestClient) -> None:
     assert response.status_code == 400
     error = response.json()["error"]
     assert (error["param"], error["code"]) == ("video_id", "video_not_ready")
+
+
+class TestUrls:
+    """A server that takes URLs of private addresses, as in a closed network."""
+
+    @pytest.fixture
+    def server_settings(self, server_settings: ServerSettings) -> ServerSettings:
+        return server_settings.model_copy(update={"allow_private_urls": True})
+
+    def test_the_worker_is_told_the_url(self, api: TestClient, worker: Worker) -> None:
+        url = "http://127.0.0.1:9/clip.mp4?a=b#t=1"
+        response = api.post("/v1/captions", json={"video_url": url})
+        assert worker.jobs.get(response.json()["id"]).parsed_request().source == url
+
+
+def test_a_data_url_is_an_upload(api: TestClient, worker: Worker) -> None:
+    url = "data:video/mp4;base64," + base64.b64encode(b"a clip").decode()
+    for body in ({"json": {"video_url": url}}, {"data": {"video_url": url}}):
+        caption_id = api.post("/v1/captions", **body).json()["id"]
+        assert worker.artifacts.get(upload_key(caption_id)) == b"a clip"
+
+
+def test_a_file_that_is_kept_here_is_captioned_by_its_id(api: TestClient, worker: Worker) -> None:
+    file = {"file": ("clip.mp4", CLIP)}
+    file_id = api.post("/v1/files", files=file, data={"purpose": "user_data"}).json()["id"]
+    caption_id = api.post("/v1/captions", json={"file_id": file_id}).json()["id"]
+    source = worker.jobs.get(caption_id).parsed_request().source
+    assert worker.artifacts.get(source) == CLIP
+    api.delete(f"/v1/captions/{caption_id}")
+    assert worker.artifacts.get(source) == CLIP
 
 
 def test_the_text_is_served_alone_and_with_its_facts(api: TestClient, worker: Worker) -> None:
@@ -203,6 +234,14 @@ def test_a_caption_is_no_video(api: TestClient) -> None:
         ({"video": ("a", b"x"), "audio": ("b", b"y")}, {}, "audio", "invalid_value"),
         ({"video": ("a", b"x")}, {"video_id": "video_x"}, "video", "invalid_value"),
         ({}, {"video_id": "video_x"}, "video_id", "invalid_value"),
+        ({}, {"file_id": "file-x"}, "file_id", "invalid_value"),
+        ({}, {"file_id": "file-x", "video_id": "video_x"}, "video", "invalid_value"),
+        ({}, {"video_url": "https://169.254.169.254/x"}, "video_url", "url_not_allowed"),
+        ({}, {"video_url": "https://localhost/x"}, "video_url", "url_not_allowed"),
+        ({}, {"video_url": "http://93.184.216.34/x"}, "video_url", "url_not_allowed"),
+        ({}, {"video_url": "file:///etc/passwd"}, "video_url", "url_not_allowed"),
+        ({}, {"video_url": "clip.mp4"}, "video_url", "url_not_allowed"),
+        ({}, {"video_url": "data:video/mp4;base64,"}, "video_url", "empty_file"),
         ({"video": ("a", b"x")}, {"seed": "-1"}, "seed", "invalid_value"),
         ({"video": ("a", b"x")}, {"num_inference_steps": "101"}, "num_inference_steps", None),
         ({"video": ("a", b"x")}, {"instruction": " "}, "instruction", "invalid_value"),

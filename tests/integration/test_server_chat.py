@@ -21,7 +21,7 @@ URL = "data:video/mp4;base64," + base64.b64encode(CLIP).decode()
 TEXT = {"type": "text", "text": "which colour?"}
 
 
-def video(url: str = URL, **more: Any) -> dict[str, Any]:
+def video(url: str | None = URL, **more: Any) -> dict[str, Any]:
     return {"type": "video_url", "video_url": {"url": url, **more}}
 
 
@@ -84,6 +84,15 @@ def test_the_stock_client_asks_about_a_clip(client: OpenAI, answering: Worker) -
     assert answering.artifacts.get(request.source) == CLIP
 
 
+def test_a_clip_may_be_a_file_that_is_kept_here(client: OpenAI, answering: Worker) -> None:
+    file = client.files.create(file=("clip.mp4", CLIP), purpose="user_data")
+    messages: Any = [{"role": "user", "content": [video(None, file_id=file.id)]}]
+    answer = client.chat.completions.create(model="univigu", messages=messages)
+    record = answering.jobs.get(answer.id.removeprefix("chatcmpl-"))
+    assert record is not None
+    assert answering.artifacts.get(record.parsed_request().source) == CLIP
+
+
 def test_the_stock_client_reads_a_stream(client: OpenAI, answering: Worker) -> None:
     messages: Any = [{"role": "user", "content": [video()]}]
     chunks = list(
@@ -135,11 +144,15 @@ def test_a_stream_that_waits_shows_signs_of_life(
     [
         (body(TEXT), "messages", "invalid_value"),
         (body(video(), video()), "messages", "invalid_value"),
-        (body(video("https://example.com/a.mp4")), "messages", "unsupported_parameter"),
-        (body(video("data:video/jpeg;base64,AAAA")), "messages", "unsupported_parameter"),
-        (body(video("file:///etc/passwd")), "messages", "unsupported_parameter"),
-        (body(video("data:video/mp4;base64,a*b")), "messages", "invalid_value"),
-        (body(video("data:video/mp4;base64,")), "video", "empty_file"),
+        (body(video("https://127.0.0.1/a.mp4")), "video_url", "url_not_allowed"),
+        (body(video("http://example.com/a.mp4")), "video_url", "url_not_allowed"),
+        (body(video("data:text/html;base64,AAAA")), "video_url", "unsupported_parameter"),
+        (body(video("file:///etc/passwd")), "video_url", "url_not_allowed"),
+        (body(video("data:video/mp4;base64,a*b")), "video_url", "invalid_value"),
+        (body(video("data:video/mp4;base64,")), "video_url", "empty_file"),
+        (body(video(None, file_id="file-x")), "file_id", "invalid_value"),
+        (body(video(None)), "video", "missing_required_parameter"),
+        (body(video(file_id="file-x")), "video", "invalid_value"),
         (body(video(), n=2), "n", "invalid_value"),
         (body(video(), tools=[]), "tools", "unknown_parameter"),
         (body(video(), model="gpt"), "model", "model_not_found"),

@@ -4,6 +4,7 @@ import signal
 
 import psutil
 import pytest
+from hostile_servers import hostile_server, redirect, whole
 from rq.job import JobStatus
 from video_files import numbered_video
 from worker_house import House, until
@@ -58,6 +59,7 @@ def _house(url, folder):
         grace_seconds=0.3,
         generate_slots=2,
         understand_slots=1,
+        allow_private_urls=True,
     )
 
 
@@ -109,6 +111,19 @@ def test_video_that_would_be_too_many_segments_is_refused(shared, small_video):
     error = shared.ended(shared.understand("uploads/s/source", segment_seconds=0.005)).error
     assert error.code == "too_many_segments"
     assert "segment_seconds must be at least" in error.message
+
+
+def test_video_behind_a_url_is_fetched_by_the_slot(shared, small_video):
+    answers = {
+        "/a.mp4": redirect("/b.mp4"),
+        "/b.mp4": whole(small_video, "Content-Type: video/mp4"),
+        "/page": whole(b"<html>", "Content-Type: text/html"),
+    }
+    with hostile_server(answers) as server:
+        record = shared.completed(shared.understand(f"{server.url}/a.mp4"))
+        assert record.result.input_seconds == pytest.approx(1.0)
+        error = shared.ended(shared.understand(f"{server.url}/page")).error
+    assert (error.code, error.param) == ("unsupported_media_type", "video_url")
 
 
 def test_understand_job_of_a_file_that_is_no_video_fails_with_the_code_of_the_reader(shared):
