@@ -171,11 +171,11 @@ class BatchDriver:
         line = parse_line(raw.data, batch.endpoint)
         try:
             start_line(self._services, batch, raw.offset, line)
-        except (TooMany, Unavailable):
-            return False
         except _AWAY:
             raise
         except Exception as error:  # as at the boundary of an HTTP request
+            if _will_pass(error):
+                return False
             refusal = error if isinstance(error, ServerError) else ServerError("a defect, see log")
             if refusal is not error:
                 logger.exception("%s: line at %d", batch.id, raw.offset)
@@ -218,3 +218,10 @@ class BatchDriver:
             is_completed = record is not None and record.status is Status.COMPLETED
             self._batches.settle(batch.id, offset, is_completed, outcome)
         return has_live
+
+
+def _will_pass(error: Exception) -> bool:
+    """Return whether the same request may be accepted later."""
+    if not isinstance(error, TooMany | Unavailable):
+        return False
+    return error.headers.get("x-should-retry") != "false"

@@ -148,6 +148,21 @@ def test_captions_of_videos(house: BatchHouse, worker: Worker) -> None:
     assert house.outcomes(batch_id, "error").keys() == {"b"}
 
 
+def test_captions_and_chats_of_kept_files(house: BatchHouse, worker: Worker) -> None:
+    sent = {"files": {"file": FRAMES}, "data": {"purpose": "user_data"}}
+    file_id = house.api.post("/v1/files", **sent).json()["id"]  # type: ignore[arg-type]
+    captions = house.create([caption_line("a", file_id=file_id)], "/v1/captions")
+    chat = chat_line("b", "Who?")
+    chat["body"]["messages"][0]["content"][1]["video_url"] = {"file_id": file_id}
+    chats = house.create([chat], "/v1/chat/completions")
+    for _ in range(2):
+        house.driver.sweep()
+    sources = [worker.jobs.get(i).parsed_request().source for i in worker.jobs.live_ids()]
+    assert [worker.artifacts.get(source) for source in sources] == [FRAMES] * 2
+    for batch_id in (captions, chats):
+        assert drive(house, worker, batch_id)["request_counts"]["completed"] == 1
+
+
 def test_a_job_that_fails_or_is_taken_away_is_an_error_of_its_line(
     house: BatchHouse, worker: Worker
 ) -> None:
@@ -332,7 +347,11 @@ class TestPace:
 class TestKeys:
     @pytest.fixture
     def server_settings(self, server_settings: ServerSettings) -> ServerSettings:
-        limits = {"api_keys": "first,second", "max_live_jobs_per_key": 2}
+        limits = {
+            "api_keys": "first,second",
+            "max_live_jobs_per_key": 2,
+            "max_storage_bytes_per_key": 100_000,
+        }
         return ServerSettings(**(server_settings.model_dump() | limits))
 
     @pytest.fixture
@@ -363,6 +382,17 @@ class TestKeys:
             "completion_window": "24h",
         }
         assert house.api.post("/v1/batches", json=body).status_code == 400
+
+    def test_a_line_that_finds_no_storage_left_does_not_wait_for_it(
+        self, house: BatchHouse, worker: Worker
+    ) -> None:
+        data = jsonl(video_lines(2))
+        batch_id = house.create(data)
+        house.keep(bytes(100_000 - len(data)))
+        batch = drive(house, worker, batch_id)
+        assert batch["request_counts"]["failed"] == 2
+        line = house.outcomes(batch_id, "error")["line-0"]
+        assert line["response"]["body"]["error"]["code"] == "storage_quota_exceeded"
 
 
 class TestCreate:
