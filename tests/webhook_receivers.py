@@ -1,14 +1,22 @@
 """Receivers of webhooks for tests, and couriers that bring them: real HTTP, a real Redis."""
 
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import redis
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from worker_house import until
 
 from contract import deliveries
@@ -46,7 +54,7 @@ class Receiver:
 
 
 @contextmanager
-def serve() -> Iterator[Receiver]:
+def serve(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     receiver = Receiver()
     receiver.gate.set()
 
@@ -64,6 +72,8 @@ def serve() -> Iterator[Receiver]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
         thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
@@ -137,3 +147,42 @@ def ended(store: DeliveryStore, account: str = "") -> list[deliveries.Delivery]:
         return found if found and all(each.status != "pending" for each in found) else None
 
     return until(all_over)
+
+
+def answer_names(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[str]]) -> list[str]:
+    """Answer for the first question after each name; returns the names that were asked for."""
+    asked: list[str] = []
+
+    def resolve(host: str, *rest: object, **named: object) -> list:
+        if host not in names:
+            return ask(host, *rest, **named)
+        addresses = names[host] if host not in asked else ["127.0.0.2"]
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, 0)) for each in addresses]
+
+    ask = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return asked
+
+
+def self_signed(folder: Path, name: str) -> Path:
+    """Write a certificate for a name, with its key, into one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = folder / "certificate.pem"
+    path.write_bytes(certificate.public_bytes(pem) + secret)
+    return path

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _IN_FLIGHT = 32
 #: from looking up the name to the status of the answer
 _SECONDS = 15.0
-_LEASE_SECONDS = 60.0
+_LEASE_SECONDS = 20.0
 _POLL_SECONDS = 0.5
 #: at the end, for what is on its way
 _GRACE_SECONDS = 2.0

@@ -1,11 +1,20 @@
 """Webhooks on their way: to real receivers, past failures and dead couriers, and nowhere else."""
 
-import socket
+import ssl
 import threading
+from pathlib import Path
 
 import pytest
 import redis
-from webhook_receivers import REQUEST, Receiver, end_job, ended, serve
+from webhook_receivers import (
+    REQUEST,
+    Receiver,
+    answer_names,
+    end_job,
+    ended,
+    self_signed,
+    serve,
+)
 from worker_house import until
 
 from contract import deliveries
@@ -166,24 +175,46 @@ class TestAddresses:
         assert "not a public address" in store.page("", 1)[0].tries[0].error
         assert receiver.messages == []
 
+    @pytest.mark.parametrize("name", ["hooks.example", "other.example"])
+    def test_the_certificate_is_checked_against_the_name_and_not_the_address(
+        self, connection: redis.Redis, start_courier, monkeypatch, tmp_path: Path, name: str
+    ) -> None:
+        certificate = self_signed(tmp_path, "hooks.example")
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        answer_names(monkeypatch, {name: ["127.0.0.1"]})
+        with serve(tls) as receiver:
+            url = receiver.url.replace("http://127.0.0.1", f"https://{name}")
+            end_job(connection, "video_1", Status.COMPLETED, webhook_url=url)
+            start_courier()
+            store = DeliveryStore(connection)
+            until(lambda: (found := store.page("", 1)) and found[0].tries)
+            (done,) = store.page("", 1)[0].tries
+        if name == "hooks.example":
+            assert (done.status_code, done.error) == (200, None)
+        else:
+            assert "certificate" in done.error
+            assert receiver.messages == []
+
+    def test_the_next_address_is_tried_where_nobody_listens_at_the_first(
+        self, connection: redis.Redis, receiver: Receiver, start_courier, monkeypatch
+    ) -> None:
+        answer_names(monkeypatch, {"hooks.example": ["127.0.0.2", "127.0.0.1"]})
+        url = receiver.url.replace("127.0.0.1", "hooks.example")
+        end_job(connection, "video_1", Status.COMPLETED, webhook_url=url)
+        start_courier()
+        assert ended(DeliveryStore(connection))[0].status == "delivered"
+
     def test_the_connection_goes_to_the_address_that_was_checked(
         self, connection: redis.Redis, receiver: Receiver, start_courier, monkeypatch
     ) -> None:
         """A name that answers differently the second time gains nothing: it is not asked twice."""
         port = receiver.url.split(":")[2]
-        asked = []
-
-        def resolve(host: str, *rest: object, **named: object) -> list:
-            if host != "rebinding.example":
-                return ask(host, *rest, **named)
-            asked.append(host)
-            return [(2, 1, 6, "", ("127.0.0.1" if len(asked) == 1 else "127.0.0.2", 0))]
-
-        ask = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        asked = answer_names(monkeypatch, {"rebinding.example": ["127.0.0.1"]})
         url = f"http://rebinding.example:{port}"
         end_job(connection, "video_1", Status.COMPLETED, webhook_url=url)
         start_courier()
         assert ended(DeliveryStore(connection))[0].status == "delivered"
         assert receiver.messages[0][0]["host"] == f"rebinding.example:{port.split('/')[0]}"
-        assert len(asked) == 1
+        assert asked == ["rebinding.example"]
