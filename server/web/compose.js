@@ -4,6 +4,7 @@ import { $, announce, tell } from "./dom.js";
 import { start } from "./jobs.js";
 import { model } from "./model.js";
 import { noteSource, sourceOf } from "./sources.js";
+import { fileSize, sentence } from "./words.js";
 
 const MOST_PREVIEWS = 24;
 const NUMBERS = ["num_frames", "num_inference_steps", "guidance_scale"];
@@ -64,8 +65,6 @@ function inWords(error) {
   return (known[error.code] ?? sentence(error.message)) + later;
 }
 
-const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
-
 function makeVideo(form) {
   const entries = [...new FormData(form)].filter(([, value]) => value.trim() !== "");
   const body = Object.fromEntries(entries);
@@ -109,7 +108,7 @@ function asForm(fields) {
 function choose(file) {
   if (!file) return;
   chosen = file;
-  $("file-name").textContent = `${file.name}, ${(file.size / 2 ** 20).toFixed(1)} MiB`;
+  $("file-name").textContent = `${file.name}, ${fileSize(file.size)}`;
   tell($("caption-error"), "");
 }
 

@@ -6,7 +6,7 @@ const THANKS_MS = 2_000;
 
 /** Return a titled block of code that can be copied. */
 export function copyable(title, text) {
-  const code = h("pre", { textContent: text, tabIndex: 0, role: "region", ariaLabel: title });
+  const code = h("pre", { textContent: text });
   const button = h("button", { type: "button", textContent: "Copy", ariaLabel: `Copy ${title}` });
   button.addEventListener("click", async () => {
     await copy(code, text);

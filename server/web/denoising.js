@@ -5,6 +5,7 @@ import { showPicture } from "./media.js";
 import { settling } from "./words.js";
 
 const REPLAY_STEP_MS = 140;
+const IN_STRIP = 10;
 
 let previews = [];
 /** What came out at the end; undefined until then, and null where no text was made. */
@@ -17,38 +18,51 @@ let replaying = null;
 export function setUpDenoising() {
   $("scrub").addEventListener("input", () => {
     stopReplay();
-    isHeld = Number($("scrub").value) < Number($("scrub").max);
-    show(Number($("scrub").value));
+    const wanted = Math.min(Number($("scrub").value), newest());
+    isHeld = wanted < newest();
+    show(wanted);
   });
   $("replay").addEventListener("click", () => (replaying === null ? replay() : stopReplay()));
 }
 
 /** Forget the job before. */
 export function resetDenoising() {
-  stopReplay();
-  [previews, final, index, isHeld] = [[], undefined, 0, false];
-  $("strip").replaceChildren();
-  $("words").replaceChildren();
-  $("frame").removeAttribute("src");
-  update();
+  final = undefined;
+  restartPreviews();
 }
 
 /** Start anew: another attempt makes previews of its own. */
 export function restartPreviews() {
-  if (previews.length > 0) resetDenoising();
+  stopReplay();
+  [previews, index, isHeld] = [[], 0, false];
+  $("strip").replaceChildren();
+  $("frame").removeAttribute("src");
+  update();
 }
 
 /** Take in `{ step, of, caption, frame }`. */
 export function addPreview(preview) {
   const place = previews.length;
   previews.push(preview);
-  if (preview.frame) {
-    const image = h("img", { alt: "", hidden: true });
-    image.addEventListener("click", () => ((isHeld = true), show(place)));
-    $("strip").append(image);
-    showPicture(image, preview.frame);
-  }
+  const image = h("img", { alt: "" });
+  image.addEventListener("click", () => ((isHeld = true), show(place)));
+  $("strip").append(image);
+  if (preview.frame) showPicture(image, preview.frame);
+  thinOut();
   update();
+}
+
+/** Leave room in the strip for the previews to come, and only so many in it that they can be seen. */
+function thinOut() {
+  const every = Math.ceil(expected() / IN_STRIP);
+  $("strip").style.setProperty("--shown", Math.ceil(expected() / every));
+  [...$("strip").children].forEach((image, place) => image.classList.toggle("left-out", place % every > 0));
+}
+
+/** How many previews there will be: the first one tells their interval. */
+function expected() {
+  const [{ step, of }] = previews;
+  return Math.max(previews.length, Math.floor(of / step));
 }
 
 /** Take in the finished text. */
@@ -58,20 +72,22 @@ export function finishDenoising(text) {
 }
 
 function update() {
-  const isDone = final !== undefined;
-  const last = previews.length - (isDone ? 0 : 1);
   $("denoising").hidden = previews.length === 0;
-  $("replay").hidden = !isDone;
-  $("scrub").max = Math.max(0, last);
-  show(isHeld ? index : Math.max(0, last));
+  $("replay").hidden = final === undefined;
+  $("scrub").max = final !== undefined || !previews.length ? previews.length : expected();
+  show(isHeld ? index : newest());
 }
+
+const newest = () => Math.max(0, previews.length - (final === undefined ? 1 : 0));
 
 function show(wanted) {
   index = wanted;
   const preview = previews[index];
   $("scrub").value = index;
+  const before = $("screen").dataset.shows;
   $("screen").dataset.shows = preview ? "frame" : final === undefined ? "nothing" : "clip";
   if (preview) $("clip").pause();
+  else if (before === "frame" && $("clip").autoplay) $("clip").play().catch(() => {});
   if (preview?.frame) showPicture($("frame"), preview.frame);
   const name = preview ? `Step ${preview.step} of ${preview.of}` : "The finished clip";
   $("frame").alt = `${name}, not finished`;

@@ -2,7 +2,7 @@
 
 import { hasEnded } from "./api.js";
 import { $, tell } from "./dom.js";
-import { cancel, hasMore, jobs, recent, showMore } from "./jobs.js";
+import { cancel, hasMore, isKnown, jobs, recent, showMore } from "./jobs.js";
 import { showPicture } from "./media.js";
 import { titleOf } from "./stage-view.js";
 import { standing } from "./words.js";
@@ -30,7 +30,7 @@ function update() {
     if (here !== card) $("gallery").insertBefore(card, here ?? null);
     fill(card, job);
   });
-  $("recent-empty").hidden = found.length > 0;
+  $("recent-empty").hidden = !isKnown() || found.length > 0;
   $("more").hidden = !hasMore();
 }
 

@@ -15,6 +15,7 @@ const known = new Map();
 const tabs = new BroadcastChannel("univigu.jobs");
 let limit = PER_PAGE;
 let isMore = false;
+let isListed = false;
 const rest = new Rest();
 
 /** Return the recent jobs, newest first. */
@@ -26,6 +27,9 @@ export function recent() {
 
 /** Return what is known of a job. */
 export const job = (id) => known.get(id);
+
+/** Whether the server has told its jobs by now. */
+export const isKnown = () => isListed;
 
 /** Whether older jobs could be shown. */
 export const hasMore = () => isMore && limit < MOST;
@@ -73,6 +77,7 @@ export async function refresh() {
   const pages = await Promise.all(
     ["videos", "captions"].map((kind) => read(`/v1/${kind}?limit=${limit}`)),
   );
+  isListed = true;
   known.clear();
   for (const found of pages.flatMap((page) => page.data)) known.set(found.id, found);
   isMore = known.size > limit || pages.some((page) => page.has_more);

@@ -2,6 +2,7 @@
 
 import { apiKey, keepApiKey, read } from "./api.js";
 import { $, tell } from "./dom.js";
+import { sentence } from "./words.js";
 
 /** Make the dialog work. */
 export function setUpKeyDialog() {
@@ -22,7 +23,7 @@ export function setUpKeyDialog() {
       await read("/v1/models", { key });
       keepApiKey(key);
     } catch (error) {
-      tell($("key-error"), `Not kept: ${error.message}.`);
+      tell($("key-error"), error.status === 401 ? "This server does not know this key." : sentence(error.message));
       $("key").focus();
     }
   });

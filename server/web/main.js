@@ -10,10 +10,13 @@ import { loadModel } from "./model.js";
 import { server, watchServer } from "./server-state.js";
 import { setUpStage, show } from "./stage.js";
 
+/** Show the job that the address names; who opened it from its card goes on reading there. */
 async function route(event) {
-  show(location.hash.slice(1));
+  const isFromCard = document.activeElement?.matches(".cover");
+  await show(location.hash.slice(1));
   if (!event || !location.hash) return;
   $("stage").scrollIntoView({ block: "nearest" });
+  if (isFromCard) $("stage-title").focus();
 }
 
 setUpKeyDialog();

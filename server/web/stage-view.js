@@ -7,9 +7,8 @@ import { downloadLink, shown } from "./media.js";
 import { model } from "./model.js";
 import { samples } from "./samples.js";
 import { sourceOf } from "./sources.js";
-import { standing } from "./words.js";
+import { sentence, standing } from "./words.js";
 
-const SMALL_PIXELS = 160;
 const FILES = { video: "mp4", thumbnail: "jpg", spritesheet: "jpg", txt: "txt", vtt: "vtt", srt: "srt" };
 const LABELS = { video: "Video", thumbnail: "Thumbnail", spritesheet: "Sprite sheet" };
 
@@ -22,7 +21,9 @@ export function resetView() {
   $("clip").replaceChildren();
   $("clip").load();
   delete $("clip").dataset.of;
+  $("clip").hidden = true;
   $("progress").value = 0;
+  $("screen").style.removeProperty("--ratio");
 }
 
 /** Return what a job is called. */
@@ -37,13 +38,13 @@ export function titleOf(job) {
 export function render(job) {
   const isVideo = job.object === "video";
   const isDone = job.status === "completed";
-  $("stage").dataset.kind = job.object;
+  $("stage").dataset.kind = isVideo ? "video" : job.instruction ? "answer" : "caption";
   if ($("stage-title").textContent !== titleOf(job)) $("stage-title").textContent = titleOf(job);
   $("state").dataset.status = job.status;
   tell($("state"), standing(job));
   $("progress").hidden = hasEnded(job.status);
   $("progress").value = job.status === "queued" ? 0 : Math.max($("progress").value, job.progress);
-  tell($("failure"), job.error?.message);
+  tell($("failure"), job.error && sentence(job.error.message));
   $("cancel").hidden = hasEnded(job.status) || Boolean(job.cancel_requested_at);
   $("again").hidden = !isVideo;
   $("delete").hidden = false;
@@ -60,8 +61,7 @@ async function showClip(job) {
   const { file, videoId } = sourceOf(job.id);
   const made = job.urls.video ?? (videoId && `/v1/videos/${videoId}/content`);
   const clip = $("clip");
-  if (job.width) $("screen").style.setProperty("--ratio", `${job.width} / ${job.height}`);
-  else $("screen").style.removeProperty("--ratio");
+  if (job.width) setRatio(job.width, job.height);
   if (job.object === "caption" && !made && !file) tell($("screen-note"), "The video is not kept in this browser.");
   const of = `${job.id} ${Boolean(job.urls.vtt)}`;
   if ((!made && !file) || clip.dataset.of === of) return;
@@ -69,23 +69,26 @@ async function showClip(job) {
   clip.autoplay = !matchMedia("(prefers-reduced-motion: reduce)").matches;
   clip.ariaLabel = titleOf(job);
   clip.onloadedmetadata = () => {
-    clip.classList.toggle("small", clip.videoWidth <= SMALL_PIXELS);
-    if (!job.width && clip.videoWidth) {
-      $("screen").style.setProperty("--ratio", `${clip.videoWidth} / ${clip.videoHeight}`);
-    }
+    if (clip.videoWidth) setRatio(clip.videoWidth, clip.videoHeight);
   };
-  clip.onerror = () => clip.dataset.of === of && tell($("screen-note"), "This browser cannot show this video.");
+  clip.onerror = () => {
+    if (clip.dataset.of !== of) return;
+    clip.hidden = true;
+    tell($("screen-note"), "This browser cannot show this video.");
+  };
   const source = file ? URL.createObjectURL(file) : await shown(made);
   const track = job.urls.vtt && (await shown(job.urls.vtt));
   if (clip.dataset.of !== of) return;
   clip.src = source;
   if (track) {
     clip.replaceChildren(
-      h("track", { kind: "captions", srclang: "en", label: "Caption", src: track, default: true }),
+      h("track", { kind: "captions", srclang: "en", label: "Caption", src: track }),
     );
   }
   clip.hidden = false;
 }
+
+const setRatio = (width, height) => $("screen").style.setProperty("--ratio", `${width} / ${height}`);
 
 function showDownloads(job) {
   const links = Object.entries(FILES)
@@ -103,7 +106,7 @@ function showFacts(job) {
     Seed: job.seed,
     Steps: job.num_inference_steps,
     Guidance: job.guidance_scale,
-    Size: job.size && `${job.size}, ${job.num_frames} frames at ${job.fps} a second`,
+    Size: job.size && `${job.size}, ${job.num_frames} frames, ${job.fps} fps`,
     Times: timings(job),
     Attempts: job.attempt > 1 ? job.attempt : undefined,
     Notes: job.notes.join(" "),

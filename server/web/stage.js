@@ -5,7 +5,7 @@ import { addPreview, finishDenoising, resetDenoising, restartPreviews } from "./
 import { $, announce, pause, tell } from "./dom.js";
 import { cancel, fetchJob, job, jobs, remove } from "./jobs.js";
 import { render, resetView, titleOf } from "./stage-view.js";
-import { standing } from "./words.js";
+import { sentence, standing } from "./words.js";
 
 const LOOK_EVERY_MS = 2_000;
 
@@ -14,15 +14,19 @@ let open = { id: null, ended: new AbortController() };
 /** Make the stage's own buttons work; `onAgain` gets a video job whose request is wanted again. */
 export function setUpStage(onAgain) {
   jobs.addEventListener("change", () => job(open.id) && update(job(open.id)));
-  $("cancel").addEventListener("click", () => act(cancel));
+  $("cancel").addEventListener("click", async () => {
+    await act(cancel);
+    $("stage-title").focus();
+  });
   $("again").addEventListener("click", () => onAgain(open.job));
   $("delete").addEventListener("click", async () => {
-    await act(remove);
+    if (!confirm("Delete this job and its files?") || !(await act(remove))) return;
     location.hash = "";
+    $("compose").focus();
   });
 }
 
-/** Show a job; none if the id is empty. */
+/** Show a job, none if the id is empty; the promise is kept once it can be seen. */
 export async function show(id) {
   if (id === open.id) return;
   open.ended.abort();
@@ -35,9 +39,9 @@ export async function show(id) {
   try {
     update(await firstLook(id, signal));
     $("stage").hidden = false;
-    await Promise.all([follow(id, signal), keepLooking(id, signal)]);
+    Promise.all([follow(id, signal), keepLooking(id, signal)]).catch(gone(signal));
   } catch (error) {
-    if (!signal.aborted) gone(error);
+    gone(signal)(error);
   }
 }
 
@@ -94,16 +98,18 @@ function progress({ phase, step, of }) {
 async function act(action) {
   try {
     await action(open.id);
-    tell($("failure"), "");
+    return true;
   } catch (error) {
     tell($("failure"), `That did not work: ${error.message}.`);
+    return false;
   }
 }
 
-function gone(error) {
+const gone = (signal) => (error) => {
+  if (signal.aborted) return;
   open.ended.abort();
   resetView();
   $("stage").hidden = false;
   $("stage-title").textContent = "This job cannot be shown";
-  tell($("failure"), `${error.message}.`);
-}
+  tell($("failure"), sentence(error.message));
+};

@@ -8,6 +8,14 @@ export function duration(seconds) {
   return `about ${(seconds / 3600).toFixed(1)} h`;
 }
 
+/** Return a message as a sentence. */
+export const sentence = (text) =>
+  text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+
+/** Return a file's size. */
+export const fileSize = (bytes) =>
+  bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+
 /** Return in one line where a job stands. */
 export function standing(job) {
   const rest = job.eta_seconds === null ? "" : `, ${duration(job.eta_seconds)} left`;
@@ -29,17 +37,18 @@ const PHASES = {
 const phase = (name) => PHASES[name] ?? "Working";
 
 /**
- * Return the words of a draft as `{ word, isSettled }`: settled is a word that stays what it is in all
- * later drafts, or while those are not known, one that was the same in the drafts just before.
+ * Return the words of a draft as `{ word, isSettled }`. Settled is a word that stays what it is to the
+ * end; while that is not known, one that is the same as just before and not the noise of the start.
  */
 export function settling(drafts, index, final) {
   const split = (text) => (text ?? "").split(/\s+/).filter(Boolean);
-  const ahead = final === undefined ? [] : [...drafts.slice(index + 1), final];
-  const behind = drafts.slice(Math.max(0, index - 2), index);
-  const others = (final === undefined ? behind : ahead).map(split);
-  const isKnown = final !== undefined || behind.length === 2;
+  const [first, before] = [split(drafts[0]), split(drafts[index - 1])];
+  const later = [...drafts.slice(index + 1), final].map(split);
   return split(drafts[index]).map((word, place) => ({
     word,
-    isSettled: isKnown && others.every((words) => words[place] === word),
+    isSettled:
+      final === undefined
+        ? word === before[place] && word !== first[place]
+        : later.every((words) => words[place] === word),
   }));
 }

@@ -1,0 +1,260 @@
+"""The page on the real service with the shipped checkpoint: videos, captions, questions."""
+
+import re
+
+import httpx2
+import psutil
+import pytest
+from browser_house import DESKTOP, PHONE, check_accessible, keep_screenshot, state
+from cli_house import Service
+from playwright.sync_api import expect
+from video_files import moving_pattern
+
+from worker.settings import shipped_checkpoint
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+CAPTION = re.compile(r"a (large|small) red \w+ .* background \.")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """The whole service, as one command starts it."""
+    service = Service(tmp_path_factory.mktemp("page"), shipped_checkpoint())
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A video file that was not made here."""
+    return moving_pattern(tmp_path_factory.mktemp("clips") / "holiday.mp4", "64x64", 1, 8)
+
+
+def make_video(page, prompt="a red circle moving left", **options):
+    page.get_by_role("textbox", name="Prompt").fill(prompt)
+    if options:
+        page.locator(".options").evaluate("details => details.open = true")
+    for name, value in options.items():
+        page.locator(f"#form-video [name={name}]").fill(str(value))
+    page.get_by_role("button", name="Make video").click()
+
+
+def start_long_video(page):
+    make_video(page, num_inference_steps=100, seed=1)
+    expect(state(page, "in_progress")).to_be_visible()
+    expect(page.locator("#step")).to_contain_text("Step 4 of 100")
+
+
+def shown_job(page):
+    return page.url.rpartition("#")[2]
+
+
+def has_decoded(page):
+    """Whether the clip plays: it has a picture and its time goes on."""
+    page.wait_for_function("document.getElementById('clip').currentTime > 0.2")
+    return page.locator("#clip").evaluate("clip => clip.videoWidth > 0 && clip.error === null")
+
+
+def test_a_prompt_becomes_a_video_whose_denoising_can_be_watched_and_scrubbed(
+    service, open_page
+):
+    page = open_page(service.url)
+    expect(page.locator("#server")).to_have_text("Ready")
+    keep_screenshot(page, "start")
+    make_video(page, seed=1)
+    expect(page.locator("#words .loose").first).to_be_visible()
+    expect(page.locator("#frame")).to_have_js_property("naturalWidth", 64)
+    keep_screenshot(page, "denoising")
+    expect(state(page, "completed")).to_be_visible()
+    expect(page.locator("#words")).to_have_text(CAPTION)
+    expect(page.locator("#words .loose")).to_have_count(0)
+    assert has_decoded(page)
+    keep_screenshot(page, "done")
+    page.locator("#scrub").fill("0")
+    expect(page.locator("#step")).to_have_text("Step 1 of 24")
+    expect(page.locator("#words .loose").first).to_be_visible()
+    expect(page.locator("#frame")).to_be_visible()
+    expect(page.locator("#clip")).not_to_be_visible()
+    page.locator("#scrub").press("End")
+    expect(page.locator("#clip")).to_be_visible()
+    page.get_by_role("button", name="Replay").click()
+    expect(page.locator("#step")).to_have_text("Step 2 of 24")
+    expect(page.locator("#step")).to_have_text("The finished clip")
+
+
+def test_a_finished_video_has_its_caption_as_a_track_its_seed_times_and_files(service, open_page):
+    page = open_page(service.url)
+    make_video(page, seed=77)
+    expect(state(page, "completed")).to_be_visible()
+    cue = page.evaluate(
+        """async () => {
+            const { track } = document.querySelector("#clip track");
+            track.mode = "hidden";
+            while (!track.cues?.length) await new Promise(requestAnimationFrame);
+            return track.cues[0].text;
+        }"""
+    )
+    assert cue == page.locator("#words").inner_text().removeprefix("Caption").strip()
+    expect(page.locator("#facts")).to_contain_text("Seed77")
+    expect(page.locator("#facts")).to_contain_text(re.compile(r"denoise \d+\.\d\d s"))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Video", exact=True).click()
+    assert download.value.suggested_filename == f"{shown_job(page)}.mp4"
+    assert download.value.path().read_bytes()[4:8] == b"ftyp"
+    page.get_by_role("button", name="Use again").click()
+    expect(page.locator("#form-video [name=seed]")).to_have_value("77")
+
+
+def test_a_dropped_video_is_captioned_and_answers_a_question(service, open_page, clip):
+    page = open_page(service.url)
+    data = page.evaluate_handle(
+        """([bytes]) => {
+            const transfer = new DataTransfer();
+            const file = new File([new Uint8Array(bytes)], "holiday.mp4", {type: "video/mp4"});
+            transfer.items.add(file);
+            return transfer;
+        }""",
+        [list(clip.read_bytes())],
+    )
+    page.dispatch_event("main", "dragover", {"dataTransfer": data})
+    expect(page.locator("#dropping")).to_be_visible()
+    page.dispatch_event("main", "drop", {"dataTransfer": data})
+    expect(state(page, "completed")).to_be_visible()
+    expect(page.locator("#stage-title")).to_have_text("Caption of holiday.mp4")
+    expect(page.locator("#words")).to_have_text(re.compile("background"))
+    assert has_decoded(page)
+    caption = shown_job(page)
+    page.get_by_label("Ask about this video").fill("what color is the shape ?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#stage[data-kind=answer]")).to_be_visible()
+    expect(state(page, "completed")).to_be_visible()
+    expect(page.locator("#words")).to_have_text(re.compile(r"^\w+$"))
+    assert shown_job(page) != caption
+    assert has_decoded(page)
+    keep_screenshot(page, "answer")
+
+
+def test_a_question_about_a_video_made_here_survives_a_reload(service, open_page):
+    page = open_page(service.url)
+    make_video(page)
+    page.get_by_label("Ask about this video").fill("what color is the shape ?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#stage[data-kind=answer]")).to_be_visible()
+    expect(page.locator("#words")).to_have_text("red")
+    page.reload()
+    expect(page.locator("#words")).to_have_text("red")
+    assert has_decoded(page)
+    cards = page.locator("#gallery .card")
+    expect(cards.first).to_contain_text("red")
+    expect(cards.nth(1)).to_contain_text("a large red")
+    cards.nth(1).get_by_role("link").press("Enter")
+    expect(page.locator("#stage-title")).to_be_focused()
+    expect(page.locator("#words")).to_have_text(CAPTION)
+
+
+def test_a_file_that_is_no_video_is_told_so(service, open_page, tmp_path):
+    (tmp_path / "notes.mp4").write_bytes(b"no video " * 100)
+    page = open_page(service.url)
+    page.get_by_role("tab", name="Caption a video").click()
+    page.get_by_role("button", name="Caption it").click()
+    expect(page.locator("#caption-error")).to_have_text("Choose a video first.")
+    page.locator("#file").set_input_files(tmp_path / "notes.mp4")
+    page.get_by_role("button", name="Caption it").click()
+    expect(state(page, "failed")).to_be_visible()
+    expect(page.locator("#failure")).to_contain_text("The file is not a readable video")
+    expect(page.locator("#screen-note")).to_have_text("This browser cannot show this video.")
+    check_accessible(page)
+    keep_screenshot(page, "bad-file")
+
+
+def test_a_running_video_is_cancelled(service, open_page):
+    page = open_page(service.url)
+    start_long_video(page)
+    page.locator("#cancel").click()
+    expect(state(page, "cancelled")).to_be_visible()
+    expect(page.locator("#stage-title")).to_be_focused()
+    job = httpx2.get(f"{service.url}/v1/videos/{shown_job(page)}").json()
+    assert job["status"] == "cancelled"
+
+
+def test_a_reload_in_the_middle_goes_on_where_it_was_and_loses_no_preview(service, open_page):
+    page = open_page(service.url)
+    start_long_video(page)
+    page.reload()
+    expect(page.locator("#step")).to_contain_text("Step 20 of 100")
+    page.locator("#scrub").fill("0")
+    expect(page.locator("#step")).to_have_text("Step 5 of 100")
+    expect(page.locator("#frame")).to_have_js_property("naturalWidth", 64)
+    expect(state(page, "completed")).to_be_visible()
+    expect(page.locator("#step")).to_have_text("Step 5 of 100")
+    assert page.locator("#strip img").count() == 20
+
+
+def test_a_server_that_dies_in_the_middle_is_missed_and_welcomed_back(service, open_page):
+    page = open_page(service.url)
+    start_long_video(page)
+    _http_process(service).kill()
+    expect(page.locator("#banner")).to_contain_text("The server does not answer")
+    keep_screenshot(page, "server-gone")
+    expect(page.locator("#banner")).to_contain_text("The server is back")
+    expect(state(page, "completed")).to_be_visible()
+    expect(page.locator("#words")).to_have_text(CAPTION)
+    assert page.locator("#strip img").count() == 20
+
+
+def _http_process(service):
+    children: list[psutil.Process] = service.process.children()
+    return next(child for child in children if child.cmdline()[1:] == ["-m", "server"])
+
+
+def test_two_tabs_show_the_same_jobs(service, open_page):
+    one = open_page(service.url)
+    other = open_page(service.url, context=one.context)
+    make_video(one, prompt="a pink cross growing", seed=3)
+    card = other.locator("#gallery .card", has=other.locator(f"[href='#{_made(one)}']"))
+    expect(card).to_contain_text(re.compile("Video"))
+    expect(state(one, "completed")).to_be_visible()
+    one.on("dialog", lambda dialog: dialog.accept())
+    one.get_by_role("button", name="Delete").click()
+    expect(card).to_have_count(0)
+    expect(one.locator("#stage")).not_to_be_visible()
+
+
+def _made(page):
+    expect(page.locator("#stage")).to_be_visible()
+    return shown_job(page)
+
+
+def test_everything_is_reached_by_keyboard(service, open_page):
+    page = open_page(service.url)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#compose")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Caption a video")).to_be_focused()
+    expect(page.locator("#form-caption")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("textbox", name="Prompt")).to_be_focused()
+    page.keyboard.type("a red circle moving left")
+    page.keyboard.press("Enter")
+    expect(page.locator("#announcer")).to_have_text(re.compile("^Done: a large red|^Done: a small"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+def test_no_accessibility_rule_is_broken_and_nothing_is_cut_off(
+    service, open_page, scheme, device
+):
+    viewport = {"desktop": DESKTOP, "phone": PHONE}[device]
+    page = open_page(service.url, viewport=viewport, color_scheme=scheme)
+    expect(page.locator("#server")).to_have_text("Ready")
+    check_accessible(page)
+    make_video(page, num_inference_steps=12)
+    expect(state(page, "completed")).to_be_visible()
+    page.locator("#code summary").click()
+    check_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    keep_screenshot(page, f"{device}-{scheme}")
