@@ -19,6 +19,7 @@ import pytest
 from batch_house import BatchHouse, jsonl, video_lines
 from fastapi.testclient import TestClient
 from server_apps import Worker
+from worker_house import House, until
 
 from contract.batch_records import BatchRecord
 from contract.batches import BatchStore
@@ -258,3 +259,21 @@ def test_checking_an_input_holds_little_of_it(services: Services, tmp_path: Path
     assert findings.total == 10_000
     assert findings.errors == []
     assert peak < 8e6 < batch.size / 10
+
+
+def test_real_slots_do_the_lines(redis_url: str, tmp_path: Path) -> None:
+    surroundings = House(redis_url, tmp_path, generate_slots=2, understand_slots=0)
+    settings = ServerSettings(redis_url=redis_url, data_dir=tmp_path / "data")
+    try:
+        surroundings.start()
+        with TestClient(create_app(settings)) as api:  # with the driver of its own
+            house = BatchHouse(api)
+            batch_id = house.create(video_lines(12, num_inference_steps=2))
+            until(lambda: house.get(batch_id)["status"] == "completed", 120)
+            outcomes = house.outcomes(batch_id)
+            assert len(outcomes) == 12
+            video = outcomes["line-7"]["response"]["body"]
+            content = api.get(f"/v1/videos/{video['id']}/content")
+            assert content.headers["content-type"] == "video/mp4"
+    finally:
+        surroundings.close()
