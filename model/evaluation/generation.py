@@ -21,14 +21,22 @@ _SEEDS_PER_PROMPT = 4
 
 
 def generate(trial: Trial) -> Iterator[Outcome]:
-    """Make clips with their captions: is it what was asked, well made, and rightly described."""
+    """Make clips with their captions: is it what was asked, well made, and rightly described.
+
+    The finished clips are captioned anew too, to compare with the captions made along with them.
+    """
     prompts = [scene.prompt() for scene in trial.scenes]
+    clips, shown = [], []
     for scene, prompt, frames, caption in _made(trial, prompts):
         seen = observe(frames)
+        clips.append(frames)
+        shown.append(seen)
         yield Answer("generate", trial.side, named(scene, PROMPTED), _attributes(seen))
         yield _agreement("joint", trial.side, seen, caption)
         yield from _quality("generate", trial.side, frames, seen)
         yield Shot.of(f"generate, {trial.side}", frames, prompt=prompt, caption=caption)
+    for seen, caption in zip(shown, trial.model.understand(clips, trial.seeds), strict=True):
+        yield _agreement("recaption", trial.side, seen, caption)
 
 
 def paraphrase(trial: Trial) -> Iterator[Outcome]:

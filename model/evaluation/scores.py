@@ -131,11 +131,29 @@ def evaluate(
 
 
 def load_sampler(checkpoint: Path, knobs: Knobs, device: str | None) -> BatchSampler:
-    """Load a checkpoint in float32; see `Wanted`.
+    """Load a checkpoint, in bfloat16 on CUDA and in float32 elsewhere, as the service does.
+
+    Args:
+        checkpoint: checkpoint folder.
+        knobs: how to sample.
+        device: torch device; None for CUDA if there is one.
 
     Raises:
-        OSError: if it is none, or a part of it is missing.
+        OSError: if the folder is no checkpoint, or a part of it is missing.
+        ValueError: if there is no such device.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    pipeline = UniViGUPipeline.from_pretrained(checkpoint, dtype=torch.float32).to(device)
+    place = _device(device)
+    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    pipeline = UniViGUPipeline.from_pretrained(checkpoint, dtype=dtype).to(place)
     return BatchSampler(pipeline, knobs)
+
+
+def _device(name: str | None) -> torch.device:
+    has_cuda = torch.cuda.is_available()
+    try:
+        device = torch.device(name or ("cuda" if has_cuda else "cpu"))
+    except RuntimeError as error:
+        raise ValueError(f"device {name!r}: {error}") from error
+    if device.type == "cuda" and not has_cuda:
+        raise ValueError(f"device {name!r}: there is no CUDA here")
+    return device

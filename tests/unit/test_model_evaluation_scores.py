@@ -73,7 +73,7 @@ def test_an_oracle_understands_everything_and_the_controls_nothing():
 
 def test_an_oracle_draws_what_is_asked_and_says_what_it_drew():
     outcomes = list(generation.generate(trial()))
-    assert shares(outcomes) == {"generate": 1, "joint": 1}
+    assert shares(outcomes) == {"generate": 1, "joint": 1, "recaption": 1}
     figures = mean_figures(o for o in outcomes if isinstance(o, Measure))["generate"]["seen"]
     assert figures["edge_width"] < 2.5
     assert figures["color_error"] < 12
