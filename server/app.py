@@ -21,11 +21,13 @@ from server.routes import (
     chat,
     files,
     health,
+    live,
     models,
     queue,
     search,
     sync,
     uploads,
+    usage,
     videos,
     webhooks,
 )
@@ -81,10 +83,12 @@ def create_app(settings: ServerSettings) -> FastAPI:
         uploads.router,
         batches.router,
         webhooks.router,
+        usage.router,
         queue.router,
         search.router,
     ):
         v1.include_router(router)
     app.include_router(v1)
+    app.include_router(live.router)
     install_page(app)
     return app

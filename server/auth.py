@@ -5,6 +5,7 @@ A key that was made with scopes may do what they name; one of the settings may d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends
@@ -34,6 +35,8 @@ _AREAS = {
     "webhook_deliveries": "webhooks",
 }
 _READING = ("GET", "HEAD")
+#: as OpenAI's realtime API has it
+_KEY_PROTOCOL = "openai-insecure-api-key."
 
 
 class _Bearer(HTTPBearer):
@@ -42,8 +45,16 @@ class _Bearer(HTTPBearer):
     async def __call__(self, connection: HTTPConnection) -> HTTPAuthorizationCredentials | None:
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
+            token = _offered_key(connection.scope.get("subprotocols", []))
+        if not token:
             return None
-        return HTTPAuthorizationCredentials(scheme=scheme, credentials=token.strip())
+        return HTTPAuthorizationCredentials(scheme="bearer", credentials=token.strip())
+
+
+def _offered_key(subprotocols: Sequence[str]) -> str:
+    """Return the key among what a WebSocket offers: a browser can set no header of its own."""
+    keys = [name for name in subprotocols if name.startswith(_KEY_PROTOCOL)]
+    return keys[0].removeprefix(_KEY_PROTOCOL) if keys else ""
 
 
 _bearer = _Bearer(

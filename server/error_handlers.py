@@ -7,7 +7,7 @@ import logging
 import obstore.exceptions
 import redis
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -27,6 +27,7 @@ def install_error_handlers(app: FastAPI) -> None:
     """Give every expected kind of failure its envelope."""
     app.add_exception_handler(ServerError, _server_error)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
+    app.add_exception_handler(WebSocketRequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(obstore.exceptions.BaseError, _storage_away)
     for kind in _REDIS_AWAY:
@@ -39,7 +40,7 @@ async def _server_error(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _bad_parameter(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+    assert isinstance(error, RequestValidationError | WebSocketRequestValidationError)
     #: the first part of `loc` says query, path or header
     errors = [{**found, "loc": found["loc"][1:]} for found in error.errors()]
     return error_response(first_error(errors))

@@ -1,7 +1,6 @@
 """What happens to a job, as clients follow it: replayed from the last id seen, then as it happens.
 
-The log holds what the worker and the queue did. What a client reads also says where a waiting job
-stands, and names preview pictures by where they are served.
+The log holds what the worker and the queue did; where a waiting job stands is added here.
 """
 
 from __future__ import annotations
@@ -64,7 +63,15 @@ async def follow_as_sse(
 ) -> AsyncIterator[ServerSentEvent]:
     """Yield the same as server-sent events."""
     async for event in follow(services, job_id, after):
-        yield ServerSentEvent(id=event.id or None, event=event.type, data=event.data)
+        yield ServerSentEvent(id=event.id or None, event=event.type, data=shown(event, job_id))
+
+
+def shown(event: Event, job_id: str) -> dict[str, Any]:
+    """Return an event's data as clients read them: a picture by where it is served."""
+    if event.type != "preview" or event.data["frame"] is None:
+        return event.data
+    url = f"/v1/videos/{job_id}/content?variant=preview&step={event.data['step']}"
+    return event.data | {"frame": url}
 
 
 def find_preview(services: Services, job_id: str, step: int | None) -> str | None:
@@ -82,7 +89,7 @@ def _look(
 ) -> tuple[JobRecord | None, list[Event]]:
     # the record first: of a job that has ended by now, the log is complete
     record = services.jobs.get(job_id)
-    events = [_shown(event, job_id) for event in read_events(services.redis, job_id, after)]
+    events = read_events(services.redis, job_id, after)
     if record is None or record.status is not Status.QUEUED:
         return record, events
     (outlook,) = outlooks(services, [record])
@@ -92,11 +99,3 @@ def _look(
     elif outlook.position not in (None, position):
         events.append(Event("", "queued", place))
     return record, events
-
-
-def _shown(event: Event, job_id: str) -> Event:
-    if event.type != "preview" or event.data["frame"] is None:
-        return event
-    step = event.data["step"]
-    url = f"/v1/videos/{job_id}/content?variant=preview&step={step}"
-    return replace(event, data=event.data | {"frame": url})
