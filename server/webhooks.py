@@ -39,9 +39,9 @@ class EndpointCreate(_Body):
 class EndpointUpdate(_Body):
     """What is to change of an endpoint."""
 
-    name: Name | None = None
-    url: str | None = None
-    event_types: EventTypes | None = None
+    name: Name | None = Field(default=None, description="For people")
+    url: str | None = Field(default=None, description="As for a new one")
+    event_types: EventTypes | None = Field(default=None, description="All of them, not more ones")
 
 
 class SecretRotate(_Body):
@@ -55,7 +55,7 @@ class SecretRotate(_Body):
 class SampleCreate(_Body):
     """Which event to send as a sample."""
 
-    event_type: EventType
+    event_type: EventType = Field(description="What to pretend")
 
 
 class WebhookEndpoint(BaseModel):

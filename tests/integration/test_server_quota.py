@@ -110,6 +110,14 @@ def test_a_key_may_have_a_limit_of_its_own(
     answer = caption(api, 11)
     assert (answer.status_code, answer.headers["x-ratelimit-limit-bytes"]) == (429, "10")
     assert caption(api, 10).status_code == 200
+    assert api.get("/v1/usage").json() == {
+        "object": "usage",
+        "live_jobs": 1,
+        "max_live_jobs": None,
+        "storage_bytes": 10,
+        "max_storage_bytes": 10,
+        "max_creates_per_minute": None,
+    }
 
 
 @pytest.mark.usefixtures("worker")
