@@ -62,7 +62,7 @@ def train(
             samples = draw_samples(state.rng, scenes, stage, run.batch_size)
             whole = batches.make(samples, stage, state.generator)
             batch = whole.rows(rows, processes.device)
-            with torch.autocast(processes.device.type, torch.bfloat16, run.autocast):
+            with _precision(run, processes.device):
                 parts = losses(transformer, batch, stage, pad_id, whole=whole, forward=forward)
             # gradients are averaged over the processes, and it is the sum that is wanted
             (parts["total"] * processes.count).backward()
@@ -80,6 +80,12 @@ def train(
     weights = whole_tensors(state.average, keep=processes.is_first)
     if processes.is_first:
         save_file(weights, run.out_dir / "ema.safetensors")
+
+
+def _precision(run: TrainingRun, device: torch.device) -> torch.autocast:
+    # blocks that are computed again cast their weights again: the first copies need not be kept
+    keep = not run.gradient_checkpointing
+    return torch.autocast(device.type, torch.bfloat16, run.autocast, cache_enabled=keep)
 
 
 def _no_log(row: dict[str, float]) -> None:
