@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,7 +57,7 @@ class Lengths:
 
 
 class CaptionWriter:
-    """Writes captions; may be used by several threads.
+    """Writes captions, any number at a time.
 
     Args:
         endpoint: the language model.
@@ -72,7 +71,7 @@ class CaptionWriter:
         self._endpoint, self._lengths = endpoint, lengths
         self._told = f"{instruction or INSTRUCTION} {lengths}"
 
-    def write(self, prompt: str) -> str:
+    async def write(self, prompt: str) -> str:
         """Return a caption for a prompt.
 
         Raises:
@@ -84,7 +83,7 @@ class CaptionWriter:
             {"role": "user", "content": prompt},
         ]
         for _ in range(1 + _CORRECTIONS):
-            caption = self._endpoint.ask(messages)
+            caption = await self._endpoint.ask(messages)
             try:
                 self._lengths.check(caption)
             except ValueError as error:
@@ -111,11 +110,9 @@ def _token_check(checkpoint: Path) -> Callable[[str], None]:
         length = config["caption_length"]
     except (OSError, ValueError, KeyError) as error:
         raise BadOption(f"checkpoint {checkpoint}: {error}") from error
-    one_at_a_time = threading.Lock()  # a tokenizer is not made for several threads
 
     def check(caption: str) -> None:
-        with one_at_a_time:
-            ids = caption_ids(tokenizer, [caption], length)
+        ids = caption_ids(tokenizer, [caption], length)
         if tokenizer.unk_token_id is not None and (ids == tokenizer.unk_token_id).any():
             raise ValueError("caption has words that the checkpoint's tokenizer does not know")
 

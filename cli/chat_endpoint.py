@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, Self
@@ -24,7 +24,7 @@ Message = dict[str, Any]
 
 
 class ChatEndpoint:
-    """Asks one model; may be used by several threads.
+    """Asks one model, any number of questions at a time.
 
     Args:
         url: address up to and with the version, e.g. `http://127.0.0.1:8000/v1`.
@@ -47,24 +47,22 @@ class ChatEndpoint:
             raise BadOption(f"url {url!r}: must be http://HOST[:PORT]/v1 or https://...")
         self._model = model
         self._interval = 60 / requests_per_minute if requests_per_minute else 0.0
-        self._next_start, self._turn = 0.0, threading.Lock()
-        self._is_over = threading.Event()
-        self._http = httpx2.Client(
+        self._next_start = 0.0
+        self._http = httpx2.AsyncClient(
             base_url=f"{url.rstrip('/').removesuffix('/chat/completions')}/",
             headers={"authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx2.Timeout(300, connect=5),
         )
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         """Return the endpoint itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close its connections, and let nobody wait for a turn any more."""
-        self._is_over.set()
-        self._http.close()
+    async def __aexit__(self, *_: object) -> None:
+        """Close its connections."""
+        await self._http.aclose()
 
-    def ask(self, messages: Sequence[Message], **options: Any) -> str:
+    async def ask(self, messages: Sequence[Message], **options: Any) -> str:
         """Return the answer to a conversation, in one line.
 
         Args:
@@ -77,9 +75,9 @@ class ChatEndpoint:
         """
         body = {"model": self._model, "messages": list(messages), **options}
         for attempt in range(1, _TRIES + 1):
-            self._wait_for_turn()
+            await self._turn()
             try:
-                answer = self._http.post("chat/completions", json=body)
+                answer = await self._http.post("chat/completions", json=body)
             except httpx2.TransportError as error:
                 reason, pause = f"no answer: {error or type(error).__name__}", None
             else:
@@ -88,18 +86,15 @@ class ChatEndpoint:
                 reason, pause = _refusal(answer)
             if attempt < _TRIES:
                 backoff = _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)
-                self._pause(min(_LONGEST_PAUSE_SECONDS, backoff if pause is None else pause))
+                await asyncio.sleep(
+                    min(_LONGEST_PAUSE_SECONDS, backoff if pause is None else pause)
+                )
         raise ItemFailed(reason, is_final=False)
 
-    def _wait_for_turn(self) -> None:
-        with self._turn:
-            start = max(time.monotonic(), self._next_start)
-            self._next_start = start + self._interval
-        self._pause(start - time.monotonic())
-
-    def _pause(self, seconds: float) -> None:
-        if self._is_over.wait(max(0.0, seconds)):
-            raise ItemFailed("stopped", is_final=False)
+    async def _turn(self) -> None:
+        start = max(time.monotonic(), self._next_start)
+        self._next_start = start + self._interval
+        await asyncio.sleep(start - time.monotonic())
 
 
 def _text(answer: httpx2.Response) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,11 @@ from cli.terminal import interruptible, progress_bar, refuse
 if TYPE_CHECKING:
     from cli.appended import AppendedLines
     from cli.caption_writer import CaptionWriter
+    from cli.chat_endpoint import ChatEndpoint
     from cli.manifest_lines import ManifestLine, Numbered
+
+    #: requests under way, with the lines that they are for
+    Running = dict[asyncio.Task[str], tuple[int, ManifestLine]]
 
 Manifest = Annotated[Path, typer.Argument(help='JSONL file of {"video", "prompt", "split"}.')]
 Url = Annotated[
@@ -82,15 +86,11 @@ def enrich(  # noqa: PLR0913 - one parameter per option
             raise BadOption(f"--out {out}: is the manifest itself")
         found = read_manifest(manifest)
         lengths = Lengths(min_words, max_words, checkpoint)
-        with (
-            interruptible(),
-            AppendedLines(out) as written,
-            # outside of the endpoint, whose end wakes threads that wait for their turn
-            ThreadPoolExecutor(concurrency) as pool,
-            ChatEndpoint(url, model, api_key, requests_per_minute) as endpoint,
-        ):
-            writer = CaptionWriter(endpoint, lengths, instruction)
-            _Enrichment(writer, written, manifest, out, rows).run(found, pool, concurrency)
+        endpoint = ChatEndpoint(url, model, api_key, requests_per_minute)
+        writer = CaptionWriter(endpoint, lengths, instruction)
+        with interruptible(), AppendedLines(out) as written:
+            job = _Enrichment(writer, written, manifest, out, rows)
+            asyncio.run(job.run(endpoint, found, concurrency))
     except BadOption as error:
         refuse(str(error))
     rows.finish()
@@ -103,17 +103,18 @@ class _Enrichment:
         self._write, self._written, self._rows = writer.write, written, rows
         self._moved = _move_between(manifest.parent, out.parent)
 
-    def run(self, found: list[Numbered], pool: ThreadPoolExecutor, concurrency: int) -> None:
-        running: dict[Future[str], tuple[int, ManifestLine]] = {}
-        with progress_bar() as bar:
-            task = bar.add_task("captions", total=len(found))
-            for at, line in self._todo(found):
-                bar.update(task, completed=at - 1 - len(running))
-                running[pool.submit(self._write, line.prompt)] = at, line
-                if len(running) == concurrency:
-                    self._settle(running, FIRST_COMPLETED)
-            while running:
-                self._settle(running, FIRST_COMPLETED)
+    async def run(self, endpoint: ChatEndpoint, found: list[Numbered], concurrency: int) -> None:
+        running: Running = {}
+        async with endpoint:
+            with progress_bar() as bar:
+                task = bar.add_task("captions", total=len(found))
+                for at, line in self._todo(found):
+                    running[asyncio.create_task(self._write(line.prompt))] = at, line
+                    if len(running) == concurrency:
+                        await self._settle(running)
+                    bar.update(task, completed=at - len(running))
+                while running:
+                    await self._settle(running)
 
     def _todo(self, found: list[Numbered]) -> Iterator[tuple[int, ManifestLine]]:
         """Yield the lines to ask about; report those that are bad, or were done before."""
@@ -129,14 +130,16 @@ class _Enrichment:
                 continue
             yield at, line
 
-    def _settle(self, running: dict[Future[str], tuple[int, ManifestLine]], when: str) -> None:
-        for done in wait(running, return_when=when).done:
-            at, line = running.pop(done)
-            try:
-                caption = done.result()
-            except ItemFailed as error:
+    async def _settle(self, running: Running) -> None:
+        """Wait for one caption or more, and write them down."""
+        ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        # all are looked at before one is raised, or the others would complain of it
+        for task, error in [(task, task.exception()) for task in ended]:
+            at, line = running.pop(task)
+            if isinstance(error, ItemFailed):
                 self._rows.add(PromptRow("failed", at, None, str(error)))
                 continue
+            caption = task.result()
             fields = line.model_dump() | {"video": self._moved(line.video), "caption": caption}
             self._written.add(fields)
             self._rows.add(PromptRow("completed", at, caption, None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -97,7 +98,9 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
             if manifest:
                 asked = ManifestClips(manifest, split, seed)
                 found = _caption(checkpoint, asked, knobs, device)
-                is_whole = judge_url is None or _judge(found, judge_url, judge_model, judge_key)
+                is_whole = True
+                if judge_url is not None:
+                    is_whole = asyncio.run(_judge(found, judge_url, judge_model, judge_key))
             else:
                 names = None if scores is None else [name.strip() for name in scores.split(",")]
                 wanted = Wanted(names, clips, seed, base, knobs, device)
@@ -133,12 +136,12 @@ def _caption(
         )
 
 
-def _judge(found: Evaluation, url: str, model: str, key: str | None) -> bool:
+async def _judge(found: Evaluation, url: str, model: str, key: str | None) -> bool:
     from cli.chat_endpoint import ChatEndpoint
     from cli.judge import judge_captions
 
-    with ChatEndpoint(url, model, key) as endpoint:
-        return judge_captions(found, endpoint)
+    async with ChatEndpoint(url, model, key) as endpoint:
+        return await judge_captions(found, endpoint)
 
 
 def _make_benchmark(

@@ -23,7 +23,7 @@ QUESTION = (
 _NUMBER = re.compile(r"\s*(\d{1,3})\b")
 
 
-def judge_captions(evaluation: Evaluation, endpoint: ChatEndpoint) -> bool:
+async def judge_captions(evaluation: Evaluation, endpoint: ChatEndpoint) -> bool:
     """Add a judgement in [0, 100] to every caption of an evaluation, and their mean.
 
     A caption that gets none has "judge" null and "judge_error".
@@ -35,7 +35,7 @@ def judge_captions(evaluation: Evaluation, endpoint: ChatEndpoint) -> bool:
     rows: list[dict[str, Any]] = evaluation.figures["captions"]
     for row, shot in zip(rows, evaluation.shots, strict=True):
         try:
-            row["judge"] = _judge(endpoint, shot.stills, row["caption"])
+            row["judge"] = await _judge(endpoint, shot.stills, row["caption"])
             judgements.append(row["judge"])
         except ItemFailed as error:
             row |= {"judge": None, "judge_error": str(error)}
@@ -45,10 +45,10 @@ def judge_captions(evaluation: Evaluation, endpoint: ChatEndpoint) -> bool:
     return len(judgements) == len(rows)
 
 
-def _judge(endpoint: ChatEndpoint, stills: Frames, caption: str) -> float:
+async def _judge(endpoint: ChatEndpoint, stills: Frames, caption: str) -> float:
     pictures = [{"type": "image_url", "image_url": {"url": _data_url(still)}} for still in stills]
     question = {"type": "text", "text": QUESTION.format(caption=caption)}
-    answer = endpoint.ask([{"role": "user", "content": [*pictures, question]}])
+    answer = await endpoint.ask([{"role": "user", "content": [*pictures, question]}])
     number = _NUMBER.match(answer)
     if number is None or int(number[1]) > 100:
         raise ItemFailed(f"the judge answered {answer!r}, no number from 0 to 100", is_final=False)

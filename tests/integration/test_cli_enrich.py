@@ -1,6 +1,7 @@
 """`univigu enrich` against a real HTTP server: captions, refusals, kills, limits."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -37,6 +38,12 @@ def run(manifest, server, *options, out=None):
     place = [str(manifest), "--url", server.url, "--model", "m", "--out", str(out)]
     result = CliRunner().invoke(app, ["enrich", *place, *map(str, options)])
     return result, out
+
+
+def start(manifest, server, out):
+    place = [manifest, "--url", server.url, "--model", "m", "--out", out]
+    command = [sys.executable, "-m", "cli.main", "enrich", *map(str, place)]
+    return subprocess.Popen(command, env=environment(out.parent))
 
 
 def test_every_prompt_gets_a_caption_that_train_can_read(manifest, chat_server):
@@ -92,9 +99,7 @@ def test_a_kill_costs_the_line_in_flight_alone(manifest, chat_server, tmp_path):
         return CAPTION
 
     server, out = chat_server(answer), tmp_path / "out.jsonl"
-    place = [manifest, "--url", server.url, "--model", "m", "--out", out]
-    command = [sys.executable, "-m", "cli.main", "enrich", *map(str, place)]
-    with subprocess.Popen(command, env=environment(tmp_path)) as process:
+    with start(manifest, server, out) as process:
         until(lambda: len(server.requests) == 4)
         process.kill()
     assert [line["prompt"] for line in read(out)] == [f"prompt {i}" for i in range(3)]
@@ -103,6 +108,23 @@ def test_a_kill_costs_the_line_in_flight_alone(manifest, chat_server, tmp_path):
     assert result.exit_code == 0
     assert [line["prompt"] for line in read(out)] == [f"prompt {i}" for i in range(6)]
     assert server.prompts == [f"prompt {i}" for i in (0, 1, 2, 3, 3, 4, 5)]
+
+
+def test_ctrl_c_does_not_wait_for_an_answer(manifest, chat_server, tmp_path):
+    hold = threading.Event()
+
+    def answer(messages):
+        if messages[-1]["content"] == "prompt 3":
+            hold.wait(60)
+        return CAPTION
+
+    server, out = chat_server(answer), tmp_path / "out.jsonl"
+    with start(manifest, server, out) as process:
+        until(lambda: len(server.requests) == 4)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    hold.set()
+    assert [line["prompt"] for line in read(out)] == [f"prompt {i}" for i in range(3)]
 
 
 def test_bad_lines_and_bad_answers_are_reported_by_line(manifest, chat_server):
@@ -212,11 +234,19 @@ def test_a_server_that_stays_away_fails_the_line(manifest, chat_server, monkeypa
 
 
 def test_a_key_that_is_refused_ends_the_command(manifest, chat_server):
-    server = chat_server(lambda messages: (401, {"error": {"message": "who are you"}}, {}))
-    result, _ = run(manifest, server)
+    together = threading.Barrier(3, timeout=30)
+
+    def answer(messages):
+        together.wait()
+        return 401, {"error": {"message": "who are you"}}, {}
+
+    server = chat_server(answer)
+    result, _ = run(manifest, server, "--concurrency", 3)
     assert result.exit_code == 2
-    assert "status 401: who are you" in result.stderr
-    assert len(server.requests) == 1
+    assert result.stderr.splitlines() == [
+        f"error: {server.url}/chat/completions: status 401: who are you"
+    ]
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize(
