@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from contract.deliveries import Delivery, Try
+from contract.delivery_records import Delivery, Try
 from contract.webhooks import DEFAULT_ID, EVENT_TYPES, Endpoint, check_webhook_url
 from server.errors import InvalidRequest, NotFound
 from server.services import Services

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from worker_house import until
 
-from contract import deliveries
+from contract import delivery_records
 from contract.deliveries import DeliveryStore
 from contract.jobs import JobStore
 from contract.records import Status
@@ -124,8 +124,8 @@ def start_courier(redis_url: str) -> Iterator[Callable[..., threading.Event]]:
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> tuple[float, ...]:
     """Shorten the waits between tries; there are as many as before."""
-    short = (0.01,) * len(deliveries.BACKOFF_SECONDS)
-    monkeypatch.setattr(deliveries, "BACKOFF_SECONDS", short)
+    short = (0.01,) * len(delivery_records.BACKOFF_SECONDS)
+    monkeypatch.setattr(delivery_records, "BACKOFF_SECONDS", short)
     return short
 
 
@@ -139,7 +139,7 @@ def end_job(connection: redis.Redis, job_id: str, status: Status, **fields: str)
     assert jobs.finish(job_id, attempt, status, result=result)
 
 
-def ended(store: DeliveryStore, account: str = "") -> list[deliveries.Delivery]:
+def ended(store: DeliveryStore, account: str = "") -> list[delivery_records.Delivery]:
     """Return the deliveries once none is pending."""
 
     def all_over():

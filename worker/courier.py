@@ -10,19 +10,23 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import httpx2
 import redis
 
-from contract.deliveries import Delivery, DeliveryStore, Try
+from contract.deliveries import DeliveryStore
+from contract.delivery_records import Delivery, Try
 from contract.webhooks import Endpoint, EndpointStore, check_webhook_url
 
 log = logging.getLogger(__name__)
 
 #: deliveries on their way at the same time
-_IN_FLIGHT = 32
+_IN_FLIGHT = 64
+#: of them for one account, whose receivers may all be slow
+_IN_FLIGHT_PER_ACCOUNT = 16
 #: from looking up the name to the status of the answer
 _SECONDS = 15.0
 _LEASE_SECONDS = 20.0
@@ -48,6 +52,7 @@ class Courier:
     ) -> None:
         self._deliveries, self._endpoints = DeliveryStore(connection), EndpointStore(connection)
         self._allow_private, self._lease_seconds = allow_private, lease_seconds
+        self._under_way: Counter[str] = Counter()
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set; a lost Redis is waited for."""
@@ -62,12 +67,14 @@ class Courier:
 
     async def _run(self, stop: threading.Event) -> None:
         under_way: set[asyncio.Task[None]] = set()
+        self._under_way.clear()
         # threads look up names, and may have to wait for that
-        pool = ThreadPoolExecutor(2 * _IN_FLIGHT)
+        pool = ThreadPoolExecutor(_IN_FLIGHT)
         asyncio.get_running_loop().set_default_executor(pool)
         async with httpx2.AsyncClient(transport=_transport(), timeout=_SECONDS) as client:
             while not stop.is_set():
                 due = await asyncio.to_thread(self._next, _IN_FLIGHT - len(under_way))
+                self._under_way.update(each.account for each in due)
                 under_way |= {asyncio.create_task(self._deliver(client, each)) for each in due}
                 under_way = await _wait(under_way, 0 if due else _POLL_SECONDS)
                 if not (due or under_way):
@@ -77,9 +84,22 @@ class Courier:
 
     def _next(self, room: int) -> list[Delivery]:
         self._deliveries.plan()
-        return self._deliveries.claim(room, self._lease_seconds) if room else []
+        if room == 0:
+            return []
+        return self._deliveries.claim(
+            room,
+            self._lease_seconds,
+            limit_per_account=_IN_FLIGHT_PER_ACCOUNT,
+            under_way=self._under_way,
+        )
 
     async def _deliver(self, client: httpx2.AsyncClient, delivery: Delivery) -> None:
+        try:
+            await self._try(client, delivery)
+        finally:
+            self._under_way[delivery.account] -= 1
+
+    async def _try(self, client: httpx2.AsyncClient, delivery: Delivery) -> None:
         at, began = time.time(), time.monotonic()
         status_code, error = None, None
         try:

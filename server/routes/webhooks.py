@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 
-from contract.deliveries import Delivery
+from contract.delivery_records import Delivery
 from contract.webhooks import OLD_SECRET_SECONDS, Endpoint
 from server import webhooks
 from server.auth import Account

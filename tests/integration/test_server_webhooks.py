@@ -171,7 +171,7 @@ class TestRefusals:
             ("https://localhost/hook", "not a public address"),
             ("https://169.254.169.254/latest", "not a public address"),
             ("https://[::ffff:10.0.0.1]/", "not a public address"),
-            ("https://user:secret@8.8.8.8/", "a user name, a password"),
+            ("https://user:secret@8.8.8.8/", "a user name or a password"),
             ("https://8.8.8.8:99999/", "Port out of range"),
             ("https://no-such-host.invalid/", "does not resolve"),
             ("ftp://8.8.8.8/", "allowed: https://HOST"),

@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from webhook_receivers import (
 )
 from worker_house import until
 
-from contract import deliveries
+from contract import delivery_records
 from contract.deliveries import DeliveryStore
 from contract.errors import ErrorInfo
 from contract.jobs import JobStore
@@ -94,9 +95,9 @@ class TestFailures:
         assert receiver.messages[-1][1] == receiver.messages[0][1]
 
     def test_the_waits_grow_to_three_days_in_all(self) -> None:
-        waits = deliveries.BACKOFF_SECONDS
+        waits = delivery_records.BACKOFF_SECONDS
         assert list(waits) == sorted(waits)
-        assert 72 * 3600 <= sum(waits) < deliveries.KEEP_SECONDS
+        assert 72 * 3600 <= sum(waits) < delivery_records.KEEP_SECONDS
 
     def test_a_receiver_that_is_gone_is_left_alone(
         self, connection: redis.Redis, receiver: Receiver, start_courier
@@ -158,6 +159,21 @@ class TestFailures:
         store = DeliveryStore(connection)
         (slow,) = (each for each in store.page("", 9) if each.url == receiver.url)
         assert slow.tries == []
+
+    def test_an_account_with_many_slow_receivers_leaves_room_for_others(
+        self, connection: redis.Redis
+    ) -> None:
+        for number in range(30):
+            account = "slow" if number else "quick"
+            url = "https://example.org"
+            end_job(connection, f"video_{number}", Status.FAILED, account=account, webhook_url=url)
+        store = DeliveryStore(connection)
+        store.plan()
+        taken = store.claim(20, 60, limit_per_account=5, under_way={"slow": 2})
+        assert Counter(each.account for each in taken) == {"slow": 3, "quick": 1}
+        again = store.claim(20, 60, limit_per_account=5, under_way={"slow": 5, "quick": 1})
+        assert again == []
+        assert len(store.claim(20, 60)) == 20
 
 
 class TestAddresses:
