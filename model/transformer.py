@@ -22,15 +22,13 @@ from diffusers.models.cache_utils import CacheMixin
 from diffusers.models.embeddings import TimestepEmbedding
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.normalization import FP32LayerNorm
-from diffusers.models.transformers.transformer_wan import (
-    WanRotaryPosEmbed,
-    WanTimeTextImageEmbedding,
-)
+from diffusers.models.transformers.transformer_wan import WanTimeTextImageEmbedding
 from torch import Tensor, nn
 
 from model.attention import Rotary, mix, text_rotary, video_rotary
 from model.blocks import ClipKeys, Stream, UniViGUBlock, modulate
 from model.condition import Condition
+from model.positions import VideoPositions
 
 #: eps of the released text head's norm, PyTorch's default rather than Wan's
 TEXT_HEAD_EPS = 1e-5
@@ -60,6 +58,7 @@ class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, 
         cross_attn_norm: whether cross-attention has its own affine norm.
         eps: of all Wan norms.
         rope_max_seq_len: most tokens per video axis.
+        rope_spacing: distance of neighbouring rows and columns of tokens, in positions.
         caption_vocab_size: V.
         caption_length: L the captions were trained at.
         condition_length: tokens of the condition; shorter prompts are padded with zeros.
@@ -104,6 +103,7 @@ class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, 
         cross_attn_norm: bool = True,
         eps: float = 1e-6,
         rope_max_seq_len: int = 1024,
+        rope_spacing: float = 1.0,
         caption_vocab_size: int = 256_384,
         caption_length: int = 256,
         condition_length: int = 512,
@@ -113,7 +113,7 @@ class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, 
     ) -> None:
         super().__init__()
         dim = num_attention_heads * attention_head_dim
-        self.rope = WanRotaryPosEmbed(attention_head_dim, patch_size, rope_max_seq_len)
+        self.rope = VideoPositions(attention_head_dim, patch_size, rope_max_seq_len, rope_spacing)
         self.patch_embedding = nn.Conv3d(
             in_channels, dim, kernel_size=patch_size, stride=patch_size
         )
