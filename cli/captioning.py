@@ -104,8 +104,10 @@ class Desk:
     def _keep(
         self, item: Found, sidecars: Sidecars, identity: Identity, found: Description
     ) -> TextRow:
+        instruction = self._question.instruction
+        self._index.record(item.name, instruction, identity, found)
         sidecars.write(item.name, self._wish(item, identity), found)
-        self._index.record(item.name, self._question.instruction, identity, found)
+        self._index.confirm(item.name, instruction)
         return TextRow(item.name, "completed", found.text, None)
 
     def _wish(self, item: Found, identity: Identity) -> TextWish:

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS captions (
     key TEXT NOT NULL,
     description TEXT NOT NULL,
     told_at REAL NOT NULL,
+    is_written INTEGER NOT NULL DEFAULT 0,
     UNIQUE (file, instruction)
 );
 CREATE INDEX IF NOT EXISTS captions_by_key ON captions (key);
@@ -93,10 +94,10 @@ class CaptionIndex:
         return str(row[0]) if row else None
 
     def key_of(self, file: str, instruction: str | None) -> str | None:
-        """Return the key of the text that a file has."""
-        query = "SELECT key FROM captions WHERE file = ? AND instruction = ?"
+        """Return the key of the texts beside a file; empty before they were confirmed."""
+        query = "SELECT key, is_written FROM captions WHERE file = ? AND instruction = ?"
         row = self._one(query, file, instruction or "")
-        return str(row[0]) if row else None
+        return (str(row[0]) if row[1] else "") if row else None
 
     def find(self, key: str) -> Description | None:
         """Return what was told under a key, of whichever file."""
@@ -106,7 +107,11 @@ class CaptionIndex:
     def record(
         self, file: str, instruction: str | None, identity: Identity, found: Description
     ) -> None:
-        """Keep what was told of a file, in place of what was told before."""
+        """Keep what was told of a file, in place of what was told before.
+
+        Do this before its texts are written, and `confirm` after: a command that is killed between
+        the two has lost nothing.
+        """
         values = (identity.stamp, identity.content, identity.key, json.dumps(asdict(found)))
         row = (file, instruction or "", *values, time.time())
         with self._lock, self._connection as connection:
@@ -118,6 +123,12 @@ class CaptionIndex:
             )
             words = (added.lastrowid, found.text)
             connection.execute(f"INSERT INTO {TABLE} (rowid, text) VALUES (?, ?)", words)
+
+    def confirm(self, file: str, instruction: str | None) -> None:
+        """Note that what was recorded of a file now lies beside it."""
+        query = "UPDATE captions SET is_written = 1 WHERE file = ? AND instruction = ?"
+        with self._lock, self._connection as connection:
+            connection.execute(query, (file, instruction or ""))
 
     def search(self, query: str, limit: int) -> list[Match]:
         """Return the files whose texts have every word, best first."""

@@ -73,7 +73,7 @@ class RemoteModel:
             if error.code != "gone":
                 raise
         else:
-            if job.status not in ("failed", "cancelled"):
+            if job.status != "cancelled" and job.error_code not in _SERVER_CODES:
                 return job
         return self._client.create_caption(wish.path, **fields)
 

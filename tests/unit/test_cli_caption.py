@@ -1,6 +1,7 @@
 """What `caption` writes, passes over and reports, with a stand-in for the model."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 
@@ -252,3 +253,16 @@ def test_a_file_that_vanishes_fails(library):
     (library / "a.mp4").unlink()
     with pytest.raises(ItemFailed, match="cannot read it: No such file"):
         items[0].stamp()
+
+
+def test_a_call_that_is_killed_before_it_writes_loses_no_text(run, backend, library, monkeypatch):
+    run(library / "a.mp4")
+    (library / "a.mp4").write_text("another")
+    with monkeypatch.context() as patched:
+        patched.setattr("cli.shelves.FolderShelf.write", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(library / "a.mp4", resume=True)
+    (row,) = run(library / "a.mp4", resume=True)
+    assert (row.status, row.text) == ("completed", "shows another")
+    assert (library / "a.txt").read_text() == "shows another\n"
+    assert len(backend.asked) == 2

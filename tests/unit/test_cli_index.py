@@ -64,7 +64,10 @@ def test_it_outlives_its_process_with_every_segment(index, tmp_path):
     index.record("1.mp4", None, Identity("stamp", "hash", "key"), told)
     with CaptionIndex(tmp_path / "deep" / "captions.db") as other:
         assert other.find("key") == told
+        assert other.key_of("1.mp4", None) == ""
+        other.confirm("1.mp4", None)
         assert other.key_of("1.mp4", None) == "key"
+        assert other.key_of("2.mp4", None) is None
         assert other.content_of("1.mp4", "stamp") == "hash"
         assert other.content_of("1.mp4", "another stamp") is None
 
