@@ -23,6 +23,7 @@ from server.routes import (
     health,
     live,
     models,
+    ollama,
     queue,
     search,
     sync,
@@ -90,5 +91,6 @@ def create_app(settings: ServerSettings) -> FastAPI:
         v1.include_router(router)
     app.include_router(v1)
     app.include_router(live.router)
+    app.include_router(ollama.router)
     install_page(app)
     return app

@@ -15,11 +15,14 @@ from server import jobs
 from server.caption_request import CaptionCreate
 from server.errors import InvalidRequest, NotFound, shown
 from server.files import file_source
+from server.pictures import pictures_upload
 from server.services import Services
 
 _DATA_URL = re.compile(
     r"data:(?:video/(?!jpeg)[\w.+-]+|application/octet-stream);base64,", re.ASCII
 )
+#: single frames, one after another with commas between them
+_PICTURES = "data:video/jpeg;base64,"
 
 
 def find_source(
@@ -81,6 +84,8 @@ def _checked(services: Services, url: str) -> str:
 
 
 def _decoded(url: str) -> UploadFile:
+    if url.startswith(_PICTURES):
+        return pictures_upload(url.removeprefix(_PICTURES).split(","), "video_url")
     match = _DATA_URL.match(url)
     if match is None:
         raise InvalidRequest(

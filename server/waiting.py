@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import Query
 from fastapi.concurrency import run_in_threadpool
 
-from contract.records import JobRecord
-from server.errors import NotFound
+from contract.records import JobRecord, Status
+from server.errors import JobFailed, NotFound, Unavailable
 from server.services import Services
 
 #: between two looks at the record, at first and at last
@@ -43,3 +43,16 @@ async def until_ended(services: Services, record: JobRecord, seconds: float) -> 
             raise NotFound(f"{record.id} was deleted")
         record = found
     return record
+
+
+def check_answer(record: JobRecord) -> None:
+    """Require that a job whose answer was waited for has completed.
+
+    Raises:
+        Unavailable: if it has not ended yet; the same request made again finds it.
+        JobFailed: if it ended in another way.
+    """
+    if not record.status.is_terminal:
+        raise Unavailable(f"{record.id} is still {record.status}", code="still_running")
+    if record.status is not Status.COMPLETED:
+        raise JobFailed(record.id, record.status, record.error)

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from contract.artifacts import ArtifactStore, job_prefix, preview_key
 from contract.engine_status import beat, publish_capabilities
+from contract.errors import ErrorInfo
 from contract.jobs import JobStore
 from contract.records import Status
 from contract.requests import Capabilities, JobResult, Segment
@@ -113,6 +114,29 @@ def worker(server_settings: ServerSettings) -> Iterator[Worker]:
         stand_in = Worker(connection, ArtifactStore(server_settings.artifacts_url))
         stand_in.warm_up()
         yield stand_in
+
+
+@pytest.fixture
+def answering(worker: Worker) -> Iterator[Worker]:
+    """A worker that answers every caption job; one whose question is `fail` fails."""
+    stop = threading.Event()
+
+    def answer() -> None:
+        while not stop.wait(0.02):
+            for job_id in worker.jobs.live_ids():
+                request = worker.jobs.get(job_id).parsed_request()
+                if request.instruction == "fail":
+                    error = ErrorInfo(code="invalid_video", message="no video", param="video")
+                    attempt = worker.start(job_id)
+                    worker.jobs.finish(job_id, attempt, Status.FAILED, error=error)
+                else:
+                    worker.complete(job_id, text="a rötlicher circle")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield worker
+    stop.set()
+    thread.join()
 
 
 @pytest.fixture

@@ -116,10 +116,14 @@ class Attempt:
         found = self._watch.call(fetch)
         seconds = time.monotonic() - started
         done = self._ask_engine()
-        durations = {"read": seconds, **done.stage_durations}
-        own = {"stage_durations": durations, "input_seconds": found.seconds}
-        own |= {"notes": found.notes + done.notes, "segments": _segments(found.spans, done)}
-        return done.model_copy(update=own)
+        return done.model_copy(
+            update={
+                "stage_durations": {"read": seconds, **done.stage_durations},
+                "input_seconds": found.seconds or None,
+                "notes": found.notes + done.notes,
+                "segments": _segments(found.spans, done),
+            }
+        )
 
     def _ask_engine(self) -> Done:
         around, record = self._around, self._record

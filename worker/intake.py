@@ -30,6 +30,7 @@ _PARAM = "video"
 class Input:
     """How long the video plays, and what the client should know about its clip."""
 
+    #: 0 for single pictures
     seconds: float
     notes: list[str]
     #: start and end of each segment in seconds, where the video was cut

@@ -13,16 +13,16 @@ from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from contract.records import JobRecord, Status
+from contract.records import JobRecord
 from server.bodies import InjectedLongBody
 from server.chat_completion import ChatCompletion, chunk, completion, event
 from server.chat_request import ChatCreate, caption_body, chat_request
-from server.errors import JobFailed, ServerError, Unavailable, error_response
+from server.errors import ServerError, error_response
 from server.openapi import json_schema
 from server.repeats import InjectedOrigin
 from server.services import InjectedServices, Services
 from server.starting import start_caption
-from server.waiting import until_ended
+from server.waiting import check_answer, until_ended
 
 router = APIRouter(prefix="/chat", tags=["captions"])
 
@@ -50,7 +50,7 @@ async def create_chat_completion(
         chunks = _stream(services, record, chat)
         return StreamingResponse(chunks, headers=headers, media_type="text/event-stream")
     record = await until_ended(services, record, MAX_SECONDS)
-    _check_completed(record)
+    check_answer(record)
     return JSONResponse(completion(record).model_dump(), headers=headers)
 
 
@@ -64,7 +64,7 @@ async def _stream(
             if record.status.is_terminal:
                 break
             yield ": still working\n\n"
-        _check_completed(record)
+        check_answer(record)
     except ServerError as error:
         yield b"data: " + bytes(error_response(error).body) + b"\n\n"
         return
@@ -75,10 +75,3 @@ async def _stream(
         usage: dict[str, Any] = {"choices": [], "usage": whole.usage.model_dump()}
         yield event(chunk(record, {}) | usage)
     yield "data: [DONE]\n\n"
-
-
-def _check_completed(record: JobRecord) -> None:
-    if not record.status.is_terminal:
-        raise Unavailable(f"{record.id} is still {record.status}", code="still_running")
-    if record.status is not Status.COMPLETED:
-        raise JobFailed(record.id, record.status, record.error)

@@ -30,7 +30,8 @@ def _require_own_page(socket: WebSocket, account: Account) -> None:
     """
     origin = socket.headers.get("origin")
     if not account and origin and urlsplit(origin).netloc != socket.headers.get("host"):
-        raise Forbidden(f"pages of {origin[:80]!r} may not follow jobs here without an API key")
+        message = f"pages of {origin[:80]!r} may not follow jobs here without an API key"
+        raise Forbidden(message, code="foreign_origin")
 
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(_require_own_page)])

@@ -1,8 +1,9 @@
 """Chat completions about a clip, with the stock client and by hand."""
 
 import base64
-import threading
+import io
 import time
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +12,6 @@ from fastapi.testclient import TestClient
 from openai import APIError, BadRequestError, OpenAI
 from server_apps import Worker
 
-from contract.errors import ErrorInfo
-from contract.records import Status
 from contract.requests import UnderstandRequest
 from server.routes import chat
 
@@ -27,29 +26,6 @@ def video(url: str | None = URL, **more: Any) -> dict[str, Any]:
 
 def body(*parts: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": list(parts)}], **fields}
-
-
-@pytest.fixture
-def answering(worker: Worker) -> Iterator[Worker]:
-    """A worker that answers every caption job; one whose question is `fail` fails."""
-    stop = threading.Event()
-
-    def answer() -> None:
-        while not stop.wait(0.02):
-            for job_id in worker.jobs.live_ids():
-                request = worker.jobs.get(job_id).parsed_request()
-                if request.instruction == "fail":
-                    error = ErrorInfo(code="invalid_video", message="no video", param="video")
-                    attempt = worker.start(job_id)
-                    worker.jobs.finish(job_id, attempt, Status.FAILED, error=error)
-                else:
-                    worker.complete(job_id, text="a rötlicher circle")
-
-    thread = threading.Thread(target=answer)
-    thread.start()
-    yield worker
-    stop.set()
-    thread.join()
 
 
 @pytest.fixture
@@ -105,6 +81,16 @@ def test_the_stock_client_reads_a_stream(client: OpenAI, answering: Worker) -> N
     assert [c.finish_reason for chunk in chunks for c in chunk.choices][-1] == "stop"
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.total_tokens == 3
+
+
+def test_single_frames_are_a_clip_too(client: OpenAI, answering: Worker) -> None:
+    frames = ",".join(base64.b64encode(frame).decode() for frame in (b"one", b"two"))
+    messages: Any = [{"role": "user", "content": [video(f"data:video/jpeg;base64,{frames}")]}]
+    answer = client.chat.completions.create(model="univigu", messages=messages)
+    record = answering.jobs.get(answer.id.removeprefix("chatcmpl-"))
+    assert record is not None
+    with zipfile.ZipFile(io.BytesIO(answering.artifacts.get(record.parsed_request().source))) as z:
+        assert [z.read(name) for name in z.namelist()] == [b"one", b"two"]
 
 
 def test_a_clip_that_fails_is_an_error(client: OpenAI, answering: Worker) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from worker.video_io.decode import Segment, read_clip, read_segments
 from worker.video_io.limits import Limits, VideoError
+from worker.video_io.pictures import are_pictures, read_pictures
 
 _PR_SET_PDEATHSIG = 1
 _CPU_SECONDS_PER_SECOND = 5  # the decoder's threads and ours; a backstop behind the wall clock
@@ -50,12 +51,17 @@ def _answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
 
 
 def _segments(request: dict[str, Any], limits: Limits) -> Iterator[Segment]:
-    path, size = Path(request["path"]), request["size"]
-    if request["segment_seconds"] is not None:
-        yield from read_segments(path, request["segment_seconds"], **size, limits=limits)
-    else:
-        clip = read_clip(path, **size, limits=limits)
+    path, length = Path(request["path"]), request["segment_seconds"]
+    options = {**request["size"], "limits": limits}
+    are_single = are_pictures(path)
+    if length is None:
+        clip = (read_pictures if are_single else read_clip)(path, **options)
         yield Segment(0.0, clip.info.duration_seconds, clip)
+    elif are_single:
+        message = f"pictures have no times and cannot be cut into segments of {length:g} s"
+        raise VideoError("unsupported_format", message)
+    else:
+        yield from read_segments(path, length, **options)
 
 
 def _keep(at: int, segment: Segment, request: dict[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,23 @@ def fit(frame: VideoFrame, height: int, width: int, pixel_aspect: float) -> NDAr
         [height, width, 3] uint8 RGB.
     """
     quarter_turns = round(frame.rotation / 90) % 4
-    size = (width, height) if quarter_turns % 2 == 0 else (height, width)
-    box = cover_box(frame.width, frame.height, size[0] / size[1] / pixel_aspect)
+    size = (height, width) if quarter_turns % 2 == 0 else (width, height)
     picture = Image.fromarray(frame.to_ndarray(format="rgb24", threads=1))
+    return np.rot90(fit_picture(picture, *size, pixel_aspect), quarter_turns)
+
+
+def fit_picture(
+    picture: Image.Image, height: int, width: int, pixel_aspect: float = 1.0
+) -> NDArray[np.uint8]:
+    """Scale an upright RGB picture to cover the target and crop it centrally.
+
+    Returns:
+        [height, width, 3] uint8 RGB.
+    """
+    box = cover_box(picture.width, picture.height, width / height / pixel_aspect)
     # The gap lets it average whole blocks first: several times faster where much is shrunk.
-    scaled = picture.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
-    return np.rot90(np.asarray(scaled), quarter_turns)
+    bicubic = Image.Resampling.BICUBIC
+    return np.asarray(picture.resize((width, height), bicubic, box=box, reducing_gap=2.0))
 
 
 def cover_box(width: int, height: int, aspect: float) -> tuple[float, float, float, float]:

@@ -88,7 +88,8 @@ def read_segments_in_child(
     found = _ask_child(path, segment_seconds, size, directory, limits or Limits())
     return [
         SegmentFile(
-            *kept["span"],
+            start=kept["span"][0],
+            end=kept["span"][1],
             path=directory / segment_file(at),
             info=VideoInfo(**kept["info"]),
             **kept["facts"],

@@ -7,6 +7,7 @@ from typing import Literal
 VideoErrorCode = Literal[
     "unreadable_file",
     "file_too_large",
+    "invalid_image",
     "invalid_video",
     "unsupported_format",
     "no_video_stream",
