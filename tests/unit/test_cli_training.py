@@ -28,7 +28,7 @@ def test_a_plan_is_a_table_for_people(config):
     assert result.exit_code == 0, result.output
     assert "batch 8, 2 on each of 4 GPUs; a row has" in result.stdout
     assert "hours at 40% of 989 TFLOP/s" in result.stdout
-    assert all(name in result.stdout for name in ("fsdp2, all kept", "activations", "total"))
+    assert all(name in result.stdout for name in ("fsdp2", "checkpointing", "activations", "total"))
 
 
 def test_a_plan_is_json_for_programs(config):
