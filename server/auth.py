@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -16,6 +17,7 @@ from contract.keys import ADMIN
 from server.errors import Forbidden, Unauthorized
 from server.key_ring import ANYBODY, Caller
 from server.services import InjectedServices
+from server.settings import is_loopback
 
 #: first part of a path below `/v1` -> area whose scope it takes; None: any key will do
 _AREAS = {
@@ -75,10 +77,12 @@ def require_key(
 
     Raises:
         Unauthorized: if keys are asked for and the request has none of them.
-        Forbidden: if its key lacks the scope.
+        Forbidden: if its key lacks the scope; where no key is asked for, if it does not come from
+            this machine.
     """
     ring = services.key_ring
     if ring.is_open():
+        _check_local(connection)
         caller: Caller | None = ANYBODY
     else:
         # headers arrive decoded as Latin-1, whatever the client wrote
@@ -95,6 +99,28 @@ def require_key(
 
 
 Account = Annotated[str, Depends(require_key)]
+
+
+def _check_local(connection: HTTPConnection) -> None:
+    """Refuse what a proxy passes on from elsewhere, and what a web page makes a browser send.
+
+    A page of another site reaches loopback addresses too; it gives itself away by its `Origin`, or
+    by its own name in `Host` where that was made to lead here.
+    """
+    origin = connection.headers.get("origin")
+    urls = ["//" + connection.headers.get("host", ""), *([origin] if origin else [])]
+    for url in urls:
+        try:
+            name = urlsplit(url).hostname or ""
+        except ValueError:
+            name = ""
+        # no public site has a name without a dot
+        if not (is_loopback(name) or (name and "." not in name and ":" not in name)):
+            raise Forbidden(
+                f"{url.removeprefix('//')[:80]!r} is not this machine, and without API keys nobody "
+                "else is served; set UNIVIGU_API_KEYS or use `univigu keys create`",
+                code="loopback_only",
+            )
 
 
 def needed_scope(path: str, method: str) -> str | None:

@@ -64,6 +64,35 @@ class TestDoor:
             with TestClient(create_app(settings)) as restarted:
                 assert restarted.get("/v1/videos").status_code == 401
 
+    @pytest.mark.parametrize(
+        ("header", "value", "status"),
+        [
+            ("host", "127.0.0.1:8000", 200),
+            ("host", "[::1]:8000", 200),
+            ("host", "localhost", 200),
+            ("host", "rebound.example:8000", 403),
+            ("host", "192.168.1.5", 403),
+            ("host", "[2606:4700::1]", 403),
+            ("host", "", 403),
+            ("origin", "http://localhost:3000", 200),
+            ("origin", "https://evil.example", 403),
+            ("origin", "null", 403),
+            ("origin", "http://[::1", 403),
+        ],
+    )
+    def test_without_keys_nothing_is_served_to_other_sites_and_machines(
+        self, redis_url: str, tmp_path: Path, keys: KeyStore, header: str, value: str, status: int
+    ) -> None:
+        settings = ServerSettings(redis_url=redis_url, data_dir=tmp_path)
+        with TestClient(create_app(settings)) as api:
+            answer = api.get("/v1/videos", headers={header: value})
+            assert answer.status_code == status
+            if status == 403:
+                assert code(answer) == (403, "loopback_only")
+            with_key = {header: value} | bearer(keys)
+            until(lambda: api.get("/v1/videos").status_code == 401, 5)
+            assert api.get("/v1/videos", headers=with_key).status_code == 200
+
     def test_a_revoked_key_is_refused_by_every_replica_within_seconds(
         self, server_settings: ServerSettings, keys: KeyStore
     ) -> None:
