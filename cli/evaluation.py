@@ -16,6 +16,9 @@ from cli.terminal import FAILED, interruptible, progress_bar, refuse
 if TYPE_CHECKING:
     from model.evaluation import Evaluation, Knobs, ManifestClips, Wanted
 
+#: clips on a contact sheet
+_SHEET_CLIPS = 32
+
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder.")]
 Clips = Annotated[int, typer.Option(min=1, help="Clips per score and side.")]
 Seed = Annotated[int, typer.Option(min=0, help="Decides clips and samples.")]
@@ -96,7 +99,8 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
             silence_loading()
             knobs = Knobs(num_inference_steps, understand_steps, guidance_scale, batch_size)
             if manifest:
-                asked = ManifestClips(manifest, split, seed)
+                shown = None if judge_url else _SHEET_CLIPS
+                asked = ManifestClips(manifest, split, seed, shown)
                 found = _caption(checkpoint, asked, knobs, device)
                 is_whole = True
                 if judge_url is not None:
@@ -170,4 +174,4 @@ def _show(found: Evaluation, sheet: Path | None, as_json: bool) -> None:
     if sheet is not None:
         from model.evaluation import save_contact_sheet
 
-        save_contact_sheet(found.shots, sheet)
+        save_contact_sheet(found.shots, sheet, _SHEET_CLIPS)

@@ -20,7 +20,7 @@ _PAPER, _INK, _FAINT = "white", "#202020", "#808080"
 _LETTERS_PER_STILL = 13
 
 
-def save_contact_sheet(shots: Sequence[Shot], path: Path, most: int = 32) -> None:
+def save_contact_sheet(shots: Sequence[Shot], path: Path, most: int) -> None:
     """Write a PNG with a few frames of clips and their texts below them.
 
     Args:

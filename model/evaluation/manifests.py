@@ -26,11 +26,13 @@ class ManifestClips:
         sources: manifests or shards, as `read_entries` takes them.
         split: of which split; None for all.
         seed: the i-th clip is captioned with this seed + i.
+        most_shots: of how many clips, at most, frames are kept; None for all.
     """
 
     sources: Sequence[str]
     split: str | None = None
     seed: int = 0
+    most_shots: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def evaluate_manifests(
     Returns:
         `figures` with "clips", "seed", "measures" as `score_captions` has them, "captions" (one
         object per clip) and "skipped" (place and reason of the lines that were left out); a shot
-        per clip, in the same order.
+        per clip, in the same order, as long as there is room.
 
     Raises:
         ValueError: if a source cannot be read, or no clip can be used.
@@ -77,7 +79,8 @@ def evaluate_manifests(
         for (entry, frames), text in zip(batch, texts, strict=True):
             assert entry.caption is not None
             captioned.append(Captioned(entry.place, text, entry.caption))
-            shots.append(Shot.of(entry.place, frames, caption=text, reference=entry.caption))
+            if clips.most_shots is None or len(shots) < clips.most_shots:
+                shots.append(Shot.of(entry.place, frames, caption=text, reference=entry.caption))
         on_progress(len(captioned))
     if not captioned:
         raise ValueError(f"{', '.join(clips.sources)}: no clip can be used; {_first(skipped)}")

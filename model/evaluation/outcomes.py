@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from model.evaluation.checker import Frames
 
 #: what stands in a confusion for an attribute that was not found at all
 UNREADABLE = "unreadable"
 _STILLS = 5
+#: pixels of a still's longer side, enough to be looked at; thousands of clips are kept
+_STILL_SIDE = 320
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,9 @@ class Shot:
 
     @classmethod
     def of(cls, title: str, frames: Frames, **texts: str) -> Shot:
-        """Keep a few frames of a clip, the first and the last among them."""
+        """Keep a few frames of a clip, the first and the last among them, in a modest size."""
         chosen = np.linspace(0, len(frames) - 1, min(_STILLS, len(frames))).round().astype(int)
-        return cls(title, frames[chosen], texts)
+        return cls(title, np.stack([_reduced(frames[i]) for i in chosen]), texts)
 
 
 Outcome = Answer | Measure | Shot
@@ -99,8 +104,16 @@ def confusions(answers: Iterable[Answer]) -> dict[str, dict[str, dict[str, dict[
     return tables
 
 
-def _groups(items: Iterable[Any], key: Any) -> Iterator[tuple[Any, list[Any]]]:
-    found: dict[Any, list[Any]] = {}
+def _reduced(frame: Frames) -> Frames:
+    image = Image.fromarray(frame)
+    image.thumbnail((_STILL_SIDE, _STILL_SIDE))
+    return np.asarray(image)
+
+
+def _groups(
+    items: Iterable[T], key: Callable[[T], tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, ...], list[T]]]:
+    found: dict[tuple[str, ...], list[T]] = {}
     for item in items:
         found.setdefault(key(item), []).append(item)
     yield from found.items()

@@ -25,7 +25,7 @@ def colors(path):
 
 def test_every_clip_is_on_the_sheet(tmp_path):
     wanted = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
-    save_contact_sheet([shot(color) for color in wanted], tmp_path / "sheet.png")
+    save_contact_sheet([shot(color) for color in wanted], tmp_path / "sheet.png", 9)
     assert {*wanted} <= colors(tmp_path / "sheet.png")
     assert opened(tmp_path / "sheet.png").width > 2 * 5 * 96  # two columns of five stills
 
@@ -33,7 +33,7 @@ def test_every_clip_is_on_the_sheet(tmp_path):
 def test_a_long_caption_is_wrapped_and_kept_whole(tmp_path):
     for count in (1, 40):
         one = Shot("x", np.zeros((5, 64, 64, 3), np.uint8), {"caption": "word " * count})
-        save_contact_sheet([one], tmp_path / f"{count}.png")
+        save_contact_sheet([one], tmp_path / f"{count}.png", 9)
     short, long = (opened(tmp_path / f"{count}.png") for count in (1, 40))
     assert short.width == long.width
     assert long.height - short.height == 3 * 18  # 40 words of 5 letters in lines of 65
@@ -49,12 +49,12 @@ def test_where_there_is_no_room_every_title_keeps_some(tmp_path):
 
 
 def test_frames_keep_their_proportions(tmp_path):
-    save_contact_sheet([shot((1, 2, 3), height=32)], tmp_path / "wide.png")
-    save_contact_sheet([shot((1, 2, 3), height=64)], tmp_path / "square.png")
+    save_contact_sheet([shot((1, 2, 3), height=32)], tmp_path / "wide.png", 9)
+    save_contact_sheet([shot((1, 2, 3), height=64)], tmp_path / "square.png", 9)
     wide, square = (opened(tmp_path / f"{name}.png") for name in ("wide", "square"))
     assert square.height - wide.height == 48
 
 
 def test_no_clips_are_refused(tmp_path):
     with pytest.raises(ValueError, match="there are no clips to show"):
-        save_contact_sheet([], tmp_path / "sheet.png")
+        save_contact_sheet([], tmp_path / "sheet.png", 9)

@@ -54,3 +54,7 @@ def test_a_shot_keeps_the_first_frame_the_last_and_some_between():
     frames = np.arange(17, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
     assert Shot.of("x", frames).stills[:, 0, 0, 0].tolist() == [0, 4, 8, 12, 16]
     assert len(Shot.of("x", frames[:2]).stills) == 2
+
+
+def test_the_stills_of_a_large_clip_are_reduced():
+    assert Shot.of("x", np.zeros((9, 480, 832, 3), np.uint8)).stills.shape == (5, 185, 320, 3)
