@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from contract.artifacts import ArtifactStore
 from contract.batch_records import BatchError, BatchRecord
 from server.batches.lines import Line, RawLine, parse_line, read_lines
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, shown
 
 #: as at OpenAI
 MAX_LINES = 50_000
@@ -51,7 +51,7 @@ class Findings:
         self._seen.add(name)
         if len(self._seen) == known:
             raise InvalidRequest(
-                f"custom_id {line.custom_id!r} is used before",
+                f"custom_id {shown(line.custom_id)} is used before",
                 param="custom_id",
                 code="duplicate_custom_id",
             )

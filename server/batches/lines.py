@@ -16,7 +16,14 @@ from contract.records import JobRecord, Status
 from server.bodies import MAX_JSON_BYTES, MAX_LONG_JSON_BYTES, Body, json_object, without_nulls
 from server.chat_completion import completion
 from server.chat_request import caption_body, chat_request
-from server.errors import InvalidRequest, JobFailed, ServerError, error_body, first_error
+from server.errors import (
+    InvalidRequest,
+    JobFailed,
+    ServerError,
+    error_body,
+    first_error,
+    shown,
+)
 from server.repeats import Origin
 from server.services import Services
 from server.starting import start_caption, start_video
@@ -108,7 +115,7 @@ def parse_line(data: bytes, endpoint: str) -> Line:
         raise first_error(error.errors()) from error
     if line.url != endpoint:
         raise InvalidRequest(
-            f"url {line.url!r} is not the endpoint of the batch, {endpoint!r}",
+            f"url {shown(line.url)} is not the endpoint of the batch, {endpoint!r}",
             param="url",
             code="mismatched_url",
         )

@@ -1,9 +1,5 @@
 """Batches whose drivers die, double or meet large inputs: every line is done once all the same."""
 
-import os
-import signal
-import socket
-import sys
 import threading
 import time
 import tracemalloc
@@ -14,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
 import pytest
 from batch_house import BatchHouse, jsonl, video_lines
 from fastapi.testclient import TestClient
 from server_apps import Worker
+from server_process import ServerProcess
 from worker_house import House, until
 
 from contract.batch_records import BatchRecord
@@ -144,46 +140,15 @@ def test_one_driver_at_a_time_has_the_lease(house: BatchHouse, services: Service
     assert house.get(batch_id)["status"] == "in_progress"
 
 
-class Server:
-    """The HTTP process, to be killed and started again."""
-
-    def __init__(self, settings: ServerSettings) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.environment = os.environ | {
-            "UNIVIGU_REDIS_URL": settings.redis_url or "",
-            "UNIVIGU_DATA_DIR": str(settings.data_dir),
-            "UNIVIGU_PORT": str(self.port),
-        }
-        self.start()
-
-    def start(self) -> None:
-        self.process = psutil.Popen([sys.executable, "-m", "server"], env=self.environment)
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx2.get(f"{self.url}/healthz")
-                return
-            except httpx2.TransportError:
-                assert time.monotonic() < deadline, "the server did not start"
-                time.sleep(0.05)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
 @pytest.fixture
-def server(server_settings: ServerSettings, worker: Worker) -> Iterator[Server]:
-    server = Server(server_settings)
+def server(server_settings: ServerSettings, worker: Worker) -> Iterator[ServerProcess]:
+    server = ServerProcess(server_settings)
     yield server
     server.kill()
 
 
 def test_a_server_killed_twice_repeats_no_finished_line(
-    server: Server, house: BatchHouse, worker: Worker
+    server: ServerProcess, house: BatchHouse, worker: Worker
 ) -> None:
     batch_id = house.create(video_lines(40))
     kills = [10, 25]
@@ -214,7 +179,7 @@ def write_fat(path: Path, count: int) -> Path:
 
 
 def test_ten_thousand_lines_are_taken_without_the_server_growing(
-    server: Server, worker: Worker, tmp_path: Path
+    server: ServerProcess, worker: Worker, tmp_path: Path
 ) -> None:
     def take(count: int) -> int:
         """Have a batch checked; returns the most memory seen meanwhile, in bytes."""
@@ -227,7 +192,7 @@ def test_ten_thousand_lines_are_taken_without_the_server_growing(
         most, deadline = 0, time.monotonic() + 120
         while batch["status"] == "validating":
             assert time.monotonic() < deadline
-            most = max(most, server.process.memory_info().rss)
+            most = max(most, server.child.memory_info().rss)
             batch = httpx2.get(f"{batch_url}/{batch['id']}").json()
             time.sleep(0.01)
         assert (batch["status"], batch["request_counts"]["total"]) == ("in_progress", count)

@@ -349,6 +349,7 @@ class TestKeys:
     def server_settings(self, server_settings: ServerSettings) -> ServerSettings:
         limits = {
             "api_keys": "first,second",
+            "max_creates_per_minute": 3,
             "max_live_jobs_per_key": 2,
             "max_storage_bytes_per_key": 100_000,
         }
