@@ -1,7 +1,7 @@
 """The part of Ollama's API that software for photo and video libraries uses to caption pictures.
 
-The pictures of a request are the frames of one clip. Fields that shape a text token by token, or
-how a model is loaded, are accepted and not used: a text is denoised as a whole.
+The pictures of a request are the frames of one clip. Fields that are not here are not looked at, as
+Ollama does it: its clients send some of their own, and those that shape a text token by token.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from server.pictures import pictures_upload
 #: whose API this is
 VERSION = "0.12.0"
 TAG = f"{MODEL_ID}:latest"
-_UNUSED = "Accepted, not used"
 
 
 class Options(BaseModel):
-    """How to make the text; all but these are accepted and not used."""
+    """How to make the text."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -34,14 +33,12 @@ class Options(BaseModel):
 
 
 class _Ask(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     model: str = Field(description=f"`{MODEL_ID}`, `{TAG}`, or the checkpoint's own name")
     stream: bool = Field(default=True, description="Answer as lines of JSON")
-    options: Options | None = Field(default=None, description="`seed`; others are not used")
+    options: Options | None = Field(default=None, description="`seed` alone is used")
     format: Literal[""] | None = Field(default=None, description="Text is the one format")
-    keep_alive: str | float | None = Field(default=None, description=_UNUSED)
-    think: bool | None = Field(default=None, description=_UNUSED)
 
 
 class GenerateAsk(_Ask):
@@ -50,10 +47,6 @@ class GenerateAsk(_Ask):
     prompt: str = Field(default="", description="The question; without one they are captioned")
     system: str = Field(default="", description="Put before the question")
     images: list[str] = Field(default_factory=list, description="Frames of a clip, in base64")
-    suffix: str = Field(default="", description=_UNUSED)
-    template: str = Field(default="", description=_UNUSED)
-    context: list[int] | None = Field(default=None, description=_UNUSED)
-    raw: bool = Field(default=False, description=_UNUSED)
 
     @property
     def question(self) -> str:
@@ -64,7 +57,7 @@ class GenerateAsk(_Ask):
 class ChatMessage(BaseModel):
     """One message; there is no memory of earlier answers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     role: Literal["system", "user"]
     content: str = ""

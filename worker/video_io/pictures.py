@@ -48,7 +48,7 @@ def read_pictures(
                 deadline.check()
                 picture = _open(archive.read(entries[at]), at, limits)
                 frames[position] = fit_picture(picture, height, width)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:  # the last: it is encrypted
         raise VideoError("invalid_image", f"the pictures cannot be read: {error}") from error
     frames[len(chosen) :] = frames[len(chosen) - 1]
     info = VideoInfo(
