@@ -86,6 +86,8 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     try:
         if manifest and prompts:
             raise BadOption("--manifest does not go with --prompts")
+        if judge_url and not manifest:
+            raise BadOption("--judge-url goes with --manifest: it judges captions of those clips")
         for folder in (checkpoint, base):
             if folder is not None:
                 require_checkpoint(folder)
@@ -99,20 +101,17 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
             silence_loading()
             knobs = Knobs(num_inference_steps, understand_steps, guidance_scale, batch_size)
             if manifest:
-                shown = None if judge_url else _SHEET_CLIPS
-                asked = ManifestClips(manifest, split, seed, shown)
+                asked = ManifestClips(manifest, split, seed, None if judge_url else _SHEET_CLIPS)
                 found = _caption(checkpoint, asked, knobs, device)
-                is_whole = True
-                if judge_url is not None:
-                    is_whole = asyncio.run(_judge(found, judge_url, judge_model, judge_key))
             else:
                 names = None if scores is None else [name.strip() for name in scores.split(",")]
-                wanted = Wanted(names, clips, seed, base, knobs, device)
-                found, is_whole = _score(checkpoint, wanted), True
+                found = _score(checkpoint, Wanted(names, clips, seed, base, knobs, device))
+            if judge_url:
+                asyncio.run(_judge(found, judge_url, judge_model, judge_key))
         _show(found, contact_sheet, as_json)
     except (ValueError, OSError) as error:
         refuse(str(error))
-    if not is_whole or found.figures.get("skipped"):
+    if found.figures.get("skipped") or found.figures.get("unjudged"):
         raise typer.Exit(FAILED)
 
 
@@ -140,12 +139,12 @@ def _caption(
         )
 
 
-async def _judge(found: Evaluation, url: str, model: str, key: str | None) -> bool:
+async def _judge(found: Evaluation, url: str, model: str, key: str | None) -> None:
     from cli.chat_endpoint import ChatEndpoint
     from cli.judge import judge_captions
 
     async with ChatEndpoint(url, model, key) as endpoint:
-        return await judge_captions(found, endpoint)
+        await judge_captions(found, endpoint)
 
 
 def _make_benchmark(

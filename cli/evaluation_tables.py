@@ -22,8 +22,9 @@ def print_figures(figures: dict[str, Any]) -> None:
         console.print(_table("right, in percent", figures["scores"], as_share=True))
     for measures in _alike(figures["measures"]):
         console.print(_table("mean", measures, as_share=False))
-    for skipped in figures.get("skipped", []):
-        console.print(f"left out: {skipped['place']}: {skipped['error']}", highlight=False)
+    for kind in ("skipped", "unjudged"):
+        for line in figures.get(kind, []):
+            console.print(f"{kind}: {line['place']}: {line['error']}", markup=False)
     if mistakes := _mistakes(figures.get("confusions", {})):
         table = Table("score", "attribute", "true", "found", "clips", title="mixed up most often")
         for row in mistakes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -23,26 +23,24 @@ QUESTION = (
 _NUMBER = re.compile(r"\s*(\d{1,3})\b")
 
 
-async def judge_captions(evaluation: Evaluation, endpoint: ChatEndpoint) -> bool:
-    """Add a judgement in [0, 100] to every caption of an evaluation, and their mean.
+async def judge_captions(evaluation: Evaluation, endpoint: ChatEndpoint) -> None:
+    """Add a "judge" in [0, 100] to every caption of an evaluation, and their mean.
 
-    A caption that gets none has "judge" null and "judge_error".
-
-    Returns:
-        Whether every caption got one.
+    A caption that gets none is listed under "unjudged" with the reason.
     """
+    figures = evaluation.figures
     judgements: list[float] = []
-    rows: list[dict[str, Any]] = evaluation.figures["captions"]
-    for row, shot in zip(rows, evaluation.shots, strict=True):
+    unjudged: list[dict[str, str]] = []
+    for row, shot in zip(figures["captions"], evaluation.shots, strict=True):
         try:
             row["judge"] = await _judge(endpoint, shot.stills, row["caption"])
             judgements.append(row["judge"])
         except ItemFailed as error:
-            row |= {"judge": None, "judge_error": str(error)}
+            unjudged.append({"place": row["place"], "error": str(error)})
     if judgements:
-        (scores,) = evaluation.figures["measures"]["captions"].values()
+        (scores,) = figures["measures"]["captions"].values()
         scores["judge"] = sum(judgements) / len(judgements)
-    return len(judgements) == len(rows)
+    figures["unjudged"] = unjudged
 
 
 async def _judge(endpoint: ChatEndpoint, stills: Frames, caption: str) -> float:

@@ -89,8 +89,10 @@ def test_a_judge_sees_frames_and_caption(tiny_clips_checkpoint, manifest, chat_s
     assert result.exit_code == 1  # one caption has no judgement
     (found,) = json_rows(result)
     assert found["measures"]["captions"]["all"]["judge"] == 85
-    assert [row["judge"] for row in found["captions"]] == [80, 90, None]
-    assert "no number from 0 to 100" in found["captions"][2]["judge_error"]
+    assert [row.get("judge") for row in found["captions"]] == [80, 90, None]
+    (unjudged,) = found["unjudged"]
+    assert unjudged["place"] == f"{manifest} line 3"
+    assert "no number from 0 to 100" in unjudged["error"]
     *pictures, question = server.requests[0]["messages"][0]["content"]
     assert len(pictures) == 5
     assert pictures[0]["image_url"]["url"].startswith("data:image/png;base64,")

@@ -41,6 +41,8 @@ def test_the_table_and_the_contact_sheet_are_for_people(tiny_clips_checkpoint, t
     [
         (["--scores", "joint"], "score 'joint': must be one of understand, "),
         (["--scores", "drift"], "score 'drift': needs a base checkpoint"),
+        (["--judge-url", "http://127.0.0.1:9/v1"], "--judge-url goes with --manifest"),
+        (["--manifest", "x.jsonl", "--prompts", "y"], "--manifest does not go with --prompts"),
         (["--base", "/nowhere"], "checkpoint /nowhere: there is no model_index.json"),
         (["--device", "abacus"], "device 'abacus': "),
         (["--scores", "tokens", "--contact-sheet", "x.png"], "there are no clips to show"),
