@@ -79,6 +79,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
         sync.router,
         videos.router,
         captions.router,
+        live.router,
         chat.router,
         files.router,
         uploads.router,
@@ -90,7 +91,6 @@ def create_app(settings: ServerSettings) -> FastAPI:
     ):
         v1.include_router(router)
     app.include_router(v1)
-    app.include_router(live.router)
     app.include_router(ollama.router)
     install_page(app)
     return app

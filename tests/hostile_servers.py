@@ -1,6 +1,7 @@
 """A server on loopback that answers what a test tells it to, byte by byte, and counts who came."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,8 @@ Answer = Callable[[socket.socket], None]
 class HostileServer:
     """Answers every connection by the path that it asks for; `hits` are those paths in order."""
 
-    def __init__(self, answers: dict[str, Answer]) -> None:
-        self._answers = answers
+    def __init__(self, answers: dict[str, Answer], tls: ssl.SSLContext | None) -> None:
+        self._answers, self._tls = answers, tls
         self.hits: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -28,10 +29,13 @@ class HostileServer:
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):  # the client may leave at any time
-            path = connection.recv(4096).split(b" ")[1].decode()
-            self.hits.append(path)
-            self._answers[path](connection)
+        with suppress(OSError):  # the client may leave at any time
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            with connection:
+                path = connection.recv(4096).split(b" ")[1].decode()
+                self.hits.append(path)
+                self._answers[path](connection)
 
     def close(self) -> None:
         """Take no further connection."""
@@ -41,9 +45,11 @@ class HostileServer:
 
 
 @contextmanager
-def hostile_server(answers: dict[str, Answer]) -> Iterator[HostileServer]:
+def hostile_server(
+    answers: dict[str, Answer], tls: ssl.SSLContext | None = None
+) -> Iterator[HostileServer]:
     """Serve while the context lasts."""
-    server = HostileServer(answers)
+    server = HostileServer(answers, tls)
     try:
         yield server
     finally:

@@ -22,7 +22,6 @@ from contract.addresses import check_public, check_url
 
 MAX_REDIRECTS = 5
 _CONNECT_SECONDS = 10.0
-_CHUNK_BYTES = 1 << 16
 _REDIRECTS = (301, 302, 303, 307, 308)
 #: beside `video/*`; what stores answer where nobody told them better
 _MEDIA_TYPES = (

@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import logging
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import anyio
-from fastapi import APIRouter, Depends, Query, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
 from obstore.exceptions import BaseError
 
 from contract.events import Event
 from contract.records import JobRecord, Status
-from server.auth import Account
-from server.errors import Forbidden
 from server.events import EVENT_ID, follow, shown
 from server.routes import captions, videos
 from server.services import InjectedServices, Services
 
 logger = logging.getLogger(__name__)
 
-
-def _require_own_page(socket: WebSocket, account: Account) -> None:
-    """Browsers let any page open a WebSocket to anywhere: without a key, only our own page may.
-
-    Raises:
-        Forbidden: if it is another one.
-    """
-    origin = socket.headers.get("origin")
-    if not account and origin and urlsplit(origin).netloc != socket.headers.get("host"):
-        message = f"pages of {origin[:80]!r} may not follow jobs here without an API key"
-        raise Forbidden(message, code="foreign_origin")
-
-
-router = APIRouter(prefix="/v1", dependencies=[Depends(_require_own_page)])
+router = APIRouter()
 
 #: what a client offers beside its key, which must not be told back
 SUBPROTOCOL = "univigu"

@@ -2,11 +2,13 @@
 
 import gzip
 import socket
+import ssl
 import time
 from pathlib import Path
 
 import pytest
 from hostile_servers import dripping, endless, hostile_server, redirect, silent, whole
+from webhook_receivers import self_signed
 
 from worker.fetching import MAX_REDIRECTS, FetchError, FetchLimits, fetch
 
@@ -93,14 +95,19 @@ def reach(monkeypatch: pytest.MonkeyPatch, port: int) -> list[str]:
         return connect(("127.0.0.1", port), *more, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "create_connection", create_connection)
-    # plain http is for private addresses only, and a certificate of a public name cannot be had
-    monkeypatch.setattr("worker.fetching.check_url", lambda url, allow_private: ("", 0))
     return reached
+
+
+@pytest.fixture
+def plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let plain http pass, so that a test needs no certificate; addresses are still checked."""
+    monkeypatch.setattr("worker.fetching.check_url", lambda url, allow_private: ("", 0))
 
 
 @pytest.mark.parametrize(
     "target", ["http://127.0.0.1:{port}/b", "http://169.254.169.254/b", "http://[::1]:{port}/b"]
 )
+@pytest.mark.usefixtures("plain_http")
 def test_a_public_server_cannot_redirect_to_a_private_one(
     path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
@@ -115,6 +122,7 @@ def test_a_public_server_cannot_redirect_to_a_private_one(
     assert (asked, reached) == (["evil.example"], [PUBLIC])
 
 
+@pytest.mark.usefixtures("plain_http")
 def test_the_address_that_was_checked_is_the_one_connected_to(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +133,7 @@ def test_the_address_that_was_checked_is_the_one_connected_to(
     assert (asked, reached) == (["rebinding.example"], [PUBLIC])
 
 
+@pytest.mark.usefixtures("plain_http")
 def test_a_name_that_turns_private_after_a_redirect_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +144,25 @@ def test_a_name_that_turns_private_after_a_redirect_is_refused(
         error = refusal("http://rebinding.example/a", path, limits(private=False))
         assert (error.code, server.hits) == ("url_not_allowed", ["/a"])
     assert reached == [PUBLIC]
+
+
+def test_a_public_host_is_known_by_its_certificate_at_the_address_that_was_checked(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path, "good.example")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    with hostile_server({"/a": whole(b"a video", VIDEO)}, context) as server:
+        resolve(monkeypatch, PUBLIC)
+        reached = reach(monkeypatch, server.port)
+        error = refusal("https://good.example/a", path, limits(private=False))
+        assert (error.code, "certificate" in str(error)) == ("fetch_failed", True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        fetch("https://good.example/a", path, limits(private=False))
+        error = refusal("https://evil.example/a", path, limits(private=False))
+        assert (error.code, "certificate" in str(error)) == ("fetch_failed", True)
+        assert (server.hits, reached) == (["/a"], [PUBLIC] * 3)
+    assert path.read_bytes() == b"a video"
 
 
 def test_a_redirect_may_not_change_the_scheme_to_a_file(path: Path) -> None:
