@@ -104,7 +104,7 @@ function showWords(preview) {
   const spans = words.map(({ word, isSettled }) =>
     h("span", { textContent: word, className: isSettled ? "" : "loose" }),
   );
-  $("words").replaceChildren(...spans.flatMap((span) => [span, " "]));
+  $("words").replaceChildren(...spans.flatMap((span) => [" ", span]).slice(1));
 }
 
 function replay() {

@@ -80,7 +80,7 @@ function update(found) {
   if (found.status === "completed" && before?.status !== "completed") {
     finishDenoising(found.object === "video" ? found.caption : found.text);
   }
-  if (before && before.status !== found.status) announce(spoken(found));
+  if (before ? before.status !== found.status : !hasEnded(found.status)) announce(spoken(found));
 }
 
 function spoken(found) {
