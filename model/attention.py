@@ -74,23 +74,32 @@ def text_rotary(length: int, head_dim: int, device: torch.device) -> Rotary:
 
 def project_query(attn: WanAttention, hidden: Tensor, rotary: Rotary | None = None) -> Tensor:
     """Return the query (B, N, heads, head_dim) of hidden states (B, N, d)."""
-    query = attn.norm_q(attn.to_q(hidden)).unflatten(2, (attn.heads, -1))
-    return query if rotary is None else rotary(query)
+    return _ready(attn, attn.norm_q(attn.to_q(hidden)), rotary)
 
 
 def project_keys(
     attn: WanAttention, context: Tensor, rotary: Rotary | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return key and value (B, M, heads, head_dim) of what is asked, (B, M, d)."""
-    heads = (attn.heads, -1)
-    key = attn.norm_k(attn.to_k(context)).unflatten(2, heads)
-    value = attn.to_v(context).unflatten(2, heads)
-    return key if rotary is None else rotary(key), value
+    if attn.fused_projections and attn.is_cross_attention:
+        key, value = attn.to_kv(context).chunk(2, dim=-1)
+    else:
+        key, value = attn.to_k(context), attn.to_v(context)
+    return _ready(attn, attn.norm_k(key), rotary), _ready(attn, value)
 
 
 def project(attn: WanAttention, hidden: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
     """Return query, key and value of self-attention, each (B, N, heads, head_dim)."""
-    return project_query(attn, hidden, rotary), *project_keys(attn, hidden, rotary)
+    if not attn.fused_projections:
+        return project_query(attn, hidden, rotary), *project_keys(attn, hidden, rotary)
+    query, key, value = attn.to_qkv(hidden).chunk(3, dim=-1)
+    query, key = attn.norm_q(query), attn.norm_k(key)
+    return _ready(attn, query, rotary), _ready(attn, key, rotary), _ready(attn, value)
+
+
+def _ready(attn: WanAttention, projected: Tensor, rotary: Rotary | None = None) -> Tensor:
+    heads = projected.unflatten(2, (attn.heads, -1))
+    return heads if rotary is None else rotary(heads)
 
 
 def mix(

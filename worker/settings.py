@@ -35,6 +35,20 @@ class WorkerSettings(SharedSettings):
     num_threads: int | None = Field(
         default=None, gt=0, description="CPU threads of the engine. Unset: torch's own choice."
     )
+    compile_blocks: bool = Field(
+        default=False,
+        description="Compile the network's blocks: faster steps, and a long wait for the first of "
+        "each shape.",
+    )
+    fuse_projections: bool = Field(
+        default=False,
+        description="Compute query, key and value in one product, with a second copy of weights.",
+    )
+    attention_backend: str | None = Field(
+        default=None,
+        description="Diffusers' name of an attention kernel, e.g. `_native_cudnn`. Unset: torch's "
+        "own choice.",
+    )
     memory_bytes: int | None = Field(
         default=None,
         gt=0,

@@ -10,6 +10,7 @@ from benchmarks.encoding import Files, moving_waves
 from benchmarks.joint import Maker
 from benchmarks.pipeline import Peers
 from benchmarks.small import new_transformer, wan_twin
+from benchmarks.together import Crowd
 
 TINY = {"num_layers": 2, "num_attention_heads": 2, "ffn_dim": 64}
 TOKENS = 256
@@ -33,6 +34,21 @@ def test_a_stale_cache_is_noticed(transformer, monkeypatch):
     monkeypatch.setattr(transformer, "cache_video", stale)
     with pytest.raises(AssertionError, match="another one"):
         captioner.check()
+
+
+def test_shared_steps_give_every_caption_its_own_tokens(transformer):
+    crowd = Crowd(transformer, 3, TOKENS, steps=6)
+    crowd.check()
+    assert len(crowd.together()) == 3
+
+
+def test_captions_that_get_the_answer_of_another_are_noticed(transformer, monkeypatch):
+    crowd = Crowd(transformer, 3, TOKENS, steps=6)
+    denoise_text = transformer.denoise_text
+    swapped = lambda *args, **options: denoise_text(*args, **options).flip(0)  # noqa: E731
+    monkeypatch.setattr(transformer, "denoise_text", swapped)
+    with pytest.raises(AssertionError, match="made another caption"):
+        crowd.check()
 
 
 def test_a_caption_changes_the_video_only_where_it_is_seen(transformer):

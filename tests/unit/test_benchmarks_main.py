@@ -50,7 +50,7 @@ def test_without_names_all_run_and_one_missed_limit_is_exit_code_one(measured):
 def test_an_unknown_name_is_refused(measured, capsys):
     with pytest.raises(SystemExit, match="2"):
         command.main(["captioning", "speed"])
-    assert "no benchmark speed; there are captioning, joint" in capsys.readouterr().err
+    assert "no benchmark speed; there are captioning, together" in capsys.readouterr().err
     assert not measured.exists()
 
 

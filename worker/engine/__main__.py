@@ -30,7 +30,7 @@ def main(run_folder: str, parent_pid: str, pipe: str) -> None:
         try:
             runner = ModelRunner(settings)
         except (OSError, ValueError) as error:
-            sys.exit(f"checkpoint {settings.checkpoint} cannot be loaded: {error}")
+            sys.exit(f"checkpoint {settings.checkpoint} cannot be served: {error}")
         runner.warm_up(run.path)
         serve(run, runner, runner.capabilities(), Pulse(int(pipe)), runner.admission())
 

@@ -12,6 +12,7 @@ from contract.requests import Capabilities, GenerateRequest, UnderstandRequest
 from model import UniViGUPipeline
 from model.checkpoint import fingerprint
 from model.memory import Need, generation_need, understanding_need
+from model.optimize import optimize
 from worker.engine.admission import Admission
 from worker.engine.device import (
     choose_device,
@@ -38,7 +39,7 @@ class ModelRunner:
 
     Raises:
         OSError: if there is no checkpoint, or a part of it is missing.
-        ValueError: if its parts do not fit together.
+        ValueError: if its parts do not fit together, or there is no such attention kernel.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -50,6 +51,12 @@ class ModelRunner:
             torch.set_num_threads(settings.num_threads)
         self._pipeline = UniViGUPipeline.from_pretrained(path, dtype=choose_dtype(settings, device))
         self._pipeline.to(device)
+        optimize(
+            self._pipeline,
+            compiler="inductor" if settings.compile_blocks else None,
+            fuse_projections=settings.fuse_projections,
+            attention_backend=settings.attention_backend,
+        )
 
     def capabilities(self) -> Capabilities:
         """Return what the checkpoint says that it can do."""
