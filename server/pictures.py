@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
@@ -35,7 +34,7 @@ def pictures_upload(pictures: Sequence[str], param: str) -> UploadFile:
 def _decoded(picture: str, param: str) -> bytes:
     try:
         data = base64.b64decode(picture, validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise InvalidRequest(f"{param} is not base64: {error}", param=param) from error
     if not data:
         raise InvalidRequest(f"{param} is empty", param=param, code="empty_file")

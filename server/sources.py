@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from io import BytesIO
 
@@ -18,6 +17,8 @@ from server.files import file_source
 from server.pictures import pictures_upload
 from server.services import Services
 
+#: a signed URL of a bucket fits several times
+MAX_URL_CHARACTERS = 8192
 _DATA_URL = re.compile(
     r"data:(?:video/(?!jpeg)[\w.+-]+|application/octet-stream);base64,", re.ASCII
 )
@@ -76,6 +77,8 @@ def _checked(services: Services, url: str) -> str:
     """Refuse at once what the worker would refuse to connect to; it looks again when it does."""
     allow_private = services.settings.allow_private_urls
     try:
+        if len(url) > MAX_URL_CHARACTERS:
+            raise ValueError(f"{len(url)} characters; allowed: {MAX_URL_CHARACTERS}")
         check_public(*check_url(url, allow_private), allow_private)
     except ValueError as error:
         message = f"video_url: {error}"
@@ -95,7 +98,7 @@ def _decoded(url: str) -> UploadFile:
         )
     try:
         data = base64.b64decode(url[match.end() :], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         message = f"video_url is not base64: {error}"
         raise InvalidRequest(message, param="video_url") from error
     return UploadFile(BytesIO(data), size=len(data))
