@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx2
 
 from cli.items import BadOption, ItemFailed
+from univigu_client.calls import LOCAL_MOUNTS
 
 _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.5
@@ -43,8 +45,9 @@ class ChatEndpoint:
         api_key: str | None = None,
         requests_per_minute: float | None = None,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise BadOption(f"url {url!r}: must be http://HOST[:PORT]/v1 or https://...")
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadOption(f"url {url!r}: must be http://HOST[:PORT]/v1 or https://HOST[:PORT]/v1")
         self._model = model
         self._interval = 60 / requests_per_minute if requests_per_minute else 0.0
         self._next_start = 0.0
@@ -52,6 +55,7 @@ class ChatEndpoint:
             base_url=f"{url.rstrip('/').removesuffix('/chat/completions')}/",
             headers={"authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx2.Timeout(300, connect=5),
+            mounts=LOCAL_MOUNTS,
         )
 
     async def __aenter__(self) -> Self:
@@ -62,18 +66,17 @@ class ChatEndpoint:
         """Close its connections."""
         await self._http.aclose()
 
-    async def ask(self, messages: Sequence[Message], **options: Any) -> str:
+    async def ask(self, messages: Sequence[Message]) -> str:
         """Return the answer to a conversation, in one line.
 
         Args:
             messages: as in the chat completions API.
-            options: further fields of the request.
 
         Raises:
             BadOption: if the endpoint refuses every request like this one.
             ItemFailed: if this conversation gets no whole answer.
         """
-        body = {"model": self._model, "messages": list(messages), **options}
+        body = {"model": self._model, "messages": list(messages)}
         for attempt in range(1, _TRIES + 1):
             await self._turn()
             try:

@@ -91,6 +91,7 @@ def enrich(  # noqa: PLR0913 - one parameter per option
         with interruptible(), AppendedLines(out) as written:
             job = _Enrichment(writer, written, manifest, out, rows)
             asyncio.run(job.run(endpoint, found, concurrency))
+        typer.echo(f"{job.written} written, {job.skipped} there before", err=True)
     except BadOption as error:
         refuse(str(error))
     rows.finish()
@@ -100,8 +101,9 @@ class _Enrichment:
     def __init__(
         self, writer: CaptionWriter, written: AppendedLines, manifest: Path, out: Path, rows: Rows
     ) -> None:
-        self._write, self._written, self._rows = writer.write, written, rows
+        self._write, self._file, self._rows = writer.write, written, rows
         self._moved = _move_between(manifest.parent, out.parent)
+        self.written = self.skipped = 0
 
     async def run(self, endpoint: ChatEndpoint, found: list[Numbered], concurrency: int) -> None:
         running: Running = {}
@@ -118,7 +120,7 @@ class _Enrichment:
 
     def _todo(self, found: list[Numbered]) -> Iterator[tuple[int, ManifestLine]]:
         """Yield the lines to ask about; report those that are bad, or were done before."""
-        before = Counter((line.get("video"), line.get("prompt")) for line in self._written.before)
+        before = Counter((line.get("video"), line.get("prompt")) for line in self._file.before)
         for at, line in found:
             if isinstance(line, str):
                 self._rows.add(PromptRow("failed", at, None, line))
@@ -126,6 +128,7 @@ class _Enrichment:
             key = (self._moved(line.video), line.prompt)
             if before[key]:
                 before[key] -= 1
+                self.skipped += 1
                 self._rows.add(PromptRow("skipped", at, None, None))
                 continue
             yield at, line
@@ -141,7 +144,8 @@ class _Enrichment:
                 continue
             caption = task.result()
             fields = line.model_dump() | {"video": self._moved(line.video), "caption": caption}
-            self._written.add(fields)
+            self._file.add(fields)
+            self.written += 1
             self._rows.add(PromptRow("completed", at, caption, None))
 
 

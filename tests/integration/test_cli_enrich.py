@@ -74,6 +74,7 @@ def test_what_was_written_is_not_asked_again(manifest, chat_server):
     write(manifest, [*read(manifest), {"video": "0.mp4", "prompt": "another"}])
     result, _ = run(manifest, server)
     assert result.exit_code == 0
+    assert result.stderr == "1 written, 6 there before\n"
     assert server.prompts == [*(f"prompt {i}" for i in range(6)), "another"]
     assert read(out)[:6] == lines
     assert read(out)[6]["prompt"] == "another"
@@ -260,6 +261,14 @@ def test_a_wrong_option_is_refused(manifest, chat_server, options, words):
     result, _ = run(manifest, chat_server(lambda messages: CAPTION), *options)
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://", "/v1"])
+def test_an_address_that_is_none_is_refused(manifest, url, tmp_path):
+    options = ["--url", url, "--model", "m", "--out", str(tmp_path / "out.jsonl")]
+    result = CliRunner().invoke(app, ["enrich", str(manifest), *options])
+    assert result.exit_code == 2
+    assert f"url {url!r}: must be http://HOST[:PORT]/v1" in result.stderr
 
 
 def test_the_manifest_itself_is_not_written_over(manifest, chat_server):
