@@ -16,7 +16,7 @@ _SIGNS = {"ok": "ok", "warning": "warning", "failed": "FAILED"}
 def doctor(as_json: AsJson = False, checkpoint: Checkpoint = None) -> None:
     """Check Python, packages, device, Redis, storage, ffmpeg, checkpoint and port.
 
-    Takes the same settings as `univigu serve`, and changes nothing. Exit code 1 if a check failed.
+    Takes the same settings as `univigu serve`. Exit code 1 if a check failed.
     """
     from cli.all_in_one import ServeSettings
     from cli.checkups import CHECKS
