@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from contract.artifacts import ArtifactStore
 from contract.batch_records import BatchError, BatchRecord
-from server.batches.lines import Line, RawLine, parse_line, read_lines
+from server.batches.lines import Line, parse_line
+from server.batches.reading import RawLine, read_lines
 from server.errors import InvalidRequest, shown
 
 #: as at OpenAI

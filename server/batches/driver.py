@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import redis
 from obstore.exceptions import BaseError
@@ -23,16 +22,15 @@ from server.batches.check import Findings, check_input
 from server.batches.lease import Lease
 from server.batches.lines import (
     ENDPOINTS,
-    RawLine,
     ended_line,
     job_id,
     parse_line,
-    read_lines,
     refused_line,
     start_line,
     unfinished_line,
 )
 from server.batches.output import end_batch
+from server.batches.reading import InputLost, OpenInputs, RawLine
 from server.errors import Gone, ServerError, TooMany, Unavailable
 from server.services import Services
 
@@ -41,7 +39,7 @@ logger = logging.getLogger(__name__)
 #: jobs that all batches together may have waiting in a queue: others wait behind no more of them
 _MAX_WAITING = 8
 #: between two looks at the batches: while there are some, and while there are none
-_BUSY_SECONDS, _IDLE_SECONDS = 0.2, 1.0
+_BUSY_SECONDS, _IDLE_SECONDS = 0.1, 1.0
 #: Redis or the store does not answer: whatever it was is tried again
 _AWAY = (redis.RedisError, BaseError, OSError)
 #: a step that goes on at the end of the process is waited for
@@ -76,6 +74,7 @@ class BatchDriver:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._batches = services.batches
+        self._inputs = OpenInputs(services.artifacts)
 
     def run(self, stop: threading.Event) -> None:
         """Drive until `stop` is set; a lost Redis or store is waited for."""
@@ -90,6 +89,7 @@ class BatchDriver:
     def sweep(self) -> int:
         """Take every batch a little further; returns how many there are."""
         ids = self._batches.live_ids()
+        self._inputs.forget_others(ids)
         for batch_id in ids:
             with Lease(self._services.redis, batch_id) as lease:
                 if lease.is_held:
@@ -123,7 +123,7 @@ class BatchDriver:
                 self._check(batch, lease)
             else:
                 self._advance(batch, lease, max_waiting)
-        except FileNotFoundError:
+        except InputLost:
             error = BatchError(code="input_lost", message="the artifact store has lost the input")
             self._batches.fail(batch_id, [error])
 
@@ -157,12 +157,14 @@ class BatchDriver:
 
     def _start(self, batch: BatchRecord, max_waiting: int) -> None:
         """Start lines until enough jobs wait, or no more can be started now."""
-        services = self._services
-        waiting = services.queue.keys()[ENDPOINTS[batch.endpoint].kind].waiting
-        for raw in read_lines(services.artifacts, batch):
-            depth: Any = services.redis.llen(waiting)
-            if depth >= max_waiting or not self._start_line(batch, raw):
+        waiting = self._services.queue.keys()[ENDPOINTS[batch.endpoint].kind].waiting
+        lines, offset = self._inputs.take(batch), batch.offset
+        while int(self._services.redis.llen(waiting)) < max_waiting:
+            raw = next(lines, None)
+            if raw is None or not self._start_line(batch, raw):
                 return
+            offset = raw.end
+        self._inputs.leave(batch.id, offset, lines)
 
     def _start_line(self, batch: BatchRecord, raw: RawLine) -> bool:
         """Start one line; False if that has to wait, or somebody else has taken it."""
@@ -188,7 +190,7 @@ class BatchDriver:
         if batch.in_progress_at is None:
             return
         offset, outcomes = batch.offset, list[str]()
-        for raw, _ in zip(read_lines(self._services.artifacts, batch), lease, strict=False):
+        for raw, _ in zip(self._inputs.take(batch), lease, strict=False):
             if not raw.is_blank:
                 line = parse_line(raw.data, batch.endpoint)
                 outcomes.append(unfinished_line(batch, raw.offset, line.custom_id))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from contract.artifacts import ArtifactStore
-from contract.batch_records import BatchRecord, input_key
+from contract.batch_records import BatchRecord
 from contract.queues import Kind, id_prefix
 from contract.records import JobRecord, Status
 from server.bodies import MAX_JSON_BYTES, MAX_LONG_JSON_BYTES, Body, json_object, without_nulls
@@ -42,22 +41,6 @@ class Line(BaseModel):
 
 
 @dataclass(frozen=True)
-class RawLine:
-    """A line as it stands in the input."""
-
-    #: where it begins, in bytes
-    offset: int
-    #: where the next one begins
-    end: int
-    data: bytes
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether there is no request in it."""
-        return not self.data.strip()
-
-
-@dataclass(frozen=True)
 class Endpoint:
     """Where lines go to."""
 
@@ -82,25 +65,6 @@ ENDPOINTS = {
         "understand", MAX_LONG_JSON_BYTES, _start_chat, lambda record, _: completion(record)
     ),
 }
-
-
-def read_lines(artifacts: ArtifactStore, batch: BatchRecord) -> Iterator[RawLine]:
-    """Yield the lines of a batch that were not taken yet; no more than one is held in memory.
-
-    Raises:
-        InvalidRequest: where a line is longer than a body of its endpoint may be.
-    """
-    limit = ENDPOINTS[batch.endpoint].max_line_bytes
-    offset, rest = batch.offset, bytearray()
-    for chunk in artifacts.stream(input_key(batch.id), offset, batch.size):
-        rest += chunk
-        *lines, left = rest.split(b"\n")
-        for line in lines:
-            yield RawLine(offset, offset + len(line) + 1, bytes(_within(line, limit)))
-            offset += len(line) + 1
-        rest = _within(left, limit)
-    if rest:
-        yield RawLine(offset, batch.size, bytes(rest))
 
 
 def parse_line(data: bytes, endpoint: str) -> Line:
@@ -190,9 +154,3 @@ def _outcome(
 
 def _line_name(batch: BatchRecord, offset: int) -> str:
     return f"{batch.id.removeprefix('batch_')}_{offset}"
-
-
-def _within(line: bytearray, limit: int) -> bytearray:
-    if len(line) > limit:
-        raise InvalidRequest(f"a line is over the limit of {limit} bytes", code="line_too_long")
-    return line
