@@ -91,7 +91,6 @@ def test_a_place_in_the_queue_is_shown_and_given_up(live_url, worker, open_page)
     card.get_by_role("button", name="Cancel: a blue square").click()
     expect(card.locator(".badge")).to_have_text("Cancelled")
     assert worker.jobs.get(ahead).status == "cancelled"
-    expect(page.locator("#state")).to_contain_text("Number 2 in the queue")
 
 
 def test_words_settle_in_the_steps_in_which_the_picture_does(live_url, worker, open_page):
