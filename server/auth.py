@@ -92,13 +92,23 @@ def require_key(
         raise Unauthorized(
             f"{problem}; send `Authorization: Bearer KEY`", headers={"www-authenticate": "Bearer"}
         )
-    scope = needed_scope(connection.scope["path"], connection.scope.get("method", "GET"))
-    if scope is not None and scope not in caller.scopes:
-        raise Forbidden(f"this API key has no scope {scope}; ask for one that has")
+    connection.state.scopes = caller.scopes
+    check_scope(connection, connection.scope["path"], connection.scope.get("method", "GET"))
     return caller.account
 
 
 Account = Annotated[str, Depends(require_key)]
+
+
+def check_scope(connection: HTTPConnection, path: str, method: str) -> None:
+    """Refuse what the key of a request may not do, also where it asks for that in its body.
+
+    Raises:
+        Forbidden: naming the scope that it lacks.
+    """
+    scope = needed_scope(path, method)
+    if scope is not None and scope not in connection.state.scopes:
+        raise Forbidden(f"this API key has no scope {scope}; ask for one that has")
 
 
 def _check_local(connection: HTTPConnection) -> None:

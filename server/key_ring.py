@@ -66,8 +66,11 @@ class KeyRing:
         matches = [hmac.compare_digest(token, key) for key in self._configured]
         if any(matches):
             return Caller(hashlib.sha256(token).hexdigest()[:32])
+        digest = digest_of(token.decode("latin-1"))
         self._refresh()
-        key = self._by_digest.get(digest_of(token.decode("latin-1")))
+        if digest not in self._by_digest:
+            self._refresh(max_age=0.0)  # it may be a new one
+        key = self._by_digest.get(digest)
         if key is None or key.revoked_at is not None:
             return None
         self._note(key.id)
@@ -78,9 +81,9 @@ class KeyRing:
         own: int | None = getattr(self._by_id.get(account), name, None)
         return default if own is None else own
 
-    def _refresh(self) -> None:
+    def _refresh(self, max_age: float = FRESH_SECONDS) -> None:
         now = time.monotonic()
-        if now - self._read_at < FRESH_SECONDS:
+        if now - self._read_at < max_age:
             return
         self._keys = self._store.all()
         self._by_digest = {key.digest: key for key in self._keys}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 
 from contract.artifacts import file_key
 from contract.batch_records import BatchRecord, input_key, new_batch_id
-from server.auth import Account
+from server.auth import Account, check_scope
 from server.batches.objects import (
     WINDOW_SECONDS,
     Batch,
@@ -36,9 +36,12 @@ Found = Annotated[BatchRecord, Depends(_find)]
 
 
 @router.post("", openapi_extra=json_schema(BatchCreate))
-def create_batch(services: InjectedServices, origin: InjectedOrigin, body: InjectedBody) -> Batch:
+def create_batch(
+    request: Request, services: InjectedServices, origin: InjectedOrigin, body: InjectedBody
+) -> Batch:
     """Start a batch. Its input is looked at afterwards: see `status` and `errors`."""
     fields = checked(BatchCreate, body)
+    check_scope(request, fields.endpoint, "POST")
     batch_id = choose_id(services, origin, new_batch_id(), fields)
     known = services.batches.get(batch_id)
     if known:

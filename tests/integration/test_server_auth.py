@@ -170,6 +170,16 @@ class TestScopes:
             assert (error["type"], error["code"]) == ("permission_error", "missing_scope")
             assert needed_scope(path, method) in error["message"]
 
+    def test_a_batch_needs_the_scope_of_its_lines_too(
+        self, api: TestClient, keys: KeyStore
+    ) -> None:
+        body = {"input_file_id": "file-1", "endpoint": "/v1/videos", "completion_window": "24h"}
+        only_batches = api.post("/v1/batches", json=body, headers=bearer(keys, "batches"))
+        assert code(only_batches) == (403, "missing_scope")
+        assert "videos:write" in only_batches.json()["error"]["message"]
+        both = api.post("/v1/batches", json=body, headers=bearer(keys, "batches", "videos:write"))
+        assert both.json()["error"]["param"] == "input_file_id"
+
     def test_no_route_is_without_an_area(self, server_settings: ServerSettings) -> None:
         paths = create_app(server_settings).openapi()["paths"]
         mine = [path for path in paths if path.startswith("/v1/")]
