@@ -90,7 +90,7 @@ def test_an_unknown_variant_is_refused_with_those_there_are(
     assert response.status_code == 400
     error = response.json()["error"]
     assert error["param"] == "variant"
-    assert "'video', 'thumbnail', 'caption', 'txt', 'vtt' or 'srt'" in error["message"]
+    assert "'preview', 'caption', 'txt', 'vtt' or 'srt'" in error["message"]
 
 
 def test_content_before_the_end_is_not_there_and_not_worth_a_retry(api: TestClient) -> None:
