@@ -13,7 +13,7 @@ from model.evaluation.caption_metrics import score_captions
 from model.evaluation.checker import Frames
 from model.evaluation.outcomes import Shot
 from model.evaluation.sampling import BatchSampler, Knobs
-from model.evaluation.scores import Evaluation, load_sampler
+from model.evaluation.scores import Evaluation, load_sampler, provenance
 from model.training.clip_file import decode_clip
 from model.training.manifest import Entry, Skipped, read_entries
 
@@ -61,9 +61,9 @@ def evaluate_manifests(
         on_progress: called with the number of clips done.
 
     Returns:
-        `figures` with "clips", "seed", "measures" as `score_captions` has them, "captions" (one
-        object per clip) and "skipped" (place and reason of the lines that were left out); a shot
-        per clip, in the same order, as long as there is room.
+        `figures` with "clips", what `provenance` says, "measures" as `score_captions` has them,
+        "captions" (one object per clip) and "skipped" (place and reason of the lines that were
+        left out); a shot per clip, in the same order, as long as there is room.
 
     Raises:
         ValueError: if a source cannot be read, or no clip can be used.
@@ -86,8 +86,8 @@ def evaluate_manifests(
         raise ValueError(f"{', '.join(clips.sources)}: no clip can be used; {_first(skipped)}")
     scores = score_captions([c.caption for c in captioned], [c.reference for c in captioned])
     figures = {
+        **provenance(checkpoint, sampler, clips.seed),
         "clips": len(captioned),
-        "seed": clips.seed,
         "measures": {"captions": {clips.split or "all": scores}},
         "captions": [asdict(one) for one in captioned],
         "skipped": [asdict(one) for one in skipped],

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from model import denoisers, latents
+from model import latents
+from model.denoisers import Question, answer, guided
 from model.evaluation.checker import Frames
-from model.flow import corrupt_text
+from model.evaluation.rowwise import RowwiseFlow, generators_of, noisy_captions
 from model.pipeline import Generated, UniViGUPipeline
-from model.sampler import Denoise, JointState, Mode, Step, sample_steps
+from model.sampler import JointState, Mode, Step, sample_steps
 from model.schedule import sigma_grid
 from model.text import caption_ids
-from model.text_flow import EmbeddingFlow, TextFlow, text_flow_of
+from model.text_flow import text_flow_of
+from model.transformer import UniViGUTransformer
+from model.understanding import Understanding
 
 
 @dataclass(frozen=True)
@@ -31,39 +34,6 @@ class Knobs:
     understand_steps: int | None = None
     guidance_scale: float | None = None
     batch_size: int = 16
-
-
-class RowwiseFlow:
-    """A text flow in which every row draws from its own generator.
-
-    Args:
-        flow: how captions move.
-        generators: one CPU generator per row.
-    """
-
-    def __init__(self, flow: TextFlow, generators: Sequence[Generator]) -> None:
-        self._flow, self._generators = flow, generators
-
-    def noise(self, batch: int, generator: Generator) -> Tensor:
-        """See `TextFlow`."""
-        return torch.cat([self._flow.noise(1, own) for own in self._generators])
-
-    def clean(self, ids: Tensor) -> Tensor:
-        """See `TextFlow`."""
-        return self._flow.clean(ids)
-
-    def step(
-        self, draft: Tensor, logits: Tensor, sigma: float, sigma_next: float, generator: Generator
-    ) -> Tensor:
-        """See `TextFlow`."""
-        rows = zip(draft.split(1), logits.split(1), self._generators, strict=True)
-        return torch.cat(
-            [self._flow.step(old, seen, sigma, sigma_next, own) for old, seen, own in rows]
-        )
-
-    def read(self, draft: Tensor) -> Tensor:
-        """See `TextFlow`."""
-        return self._flow.read(draft)
 
 
 class BatchSampler:
@@ -84,6 +54,14 @@ class BatchSampler:
         self.height, self.width = serving["sizes"][0]
         self.num_frames, self.fps = int(serving["num_frames"]), int(serving["fps"])
 
+    def settings(self) -> dict[str, float]:
+        """Return what results depend on beside checkpoint and seed."""
+        return {
+            "num_inference_steps": self._steps,
+            "understand_steps": self._understand_steps,
+            "guidance_scale": self._guidance,
+        }
+
     @torch.inference_mode()
     def generate(
         self, prompts: Sequence[str], seeds: Sequence[int], mode: str = Mode.JOINT
@@ -100,7 +78,8 @@ class BatchSampler:
             frames = np.concatenate([latents.to_uint8(chunk).cpu().numpy() for chunk in chunks], 1)
             captions: Sequence[str | None] = [None] * len(frames)
             if mode == Mode.JOINT:
-                captions = self._texts(last)
+                assert last.token_ids is not None
+                captions = [self._pipeline.decode_caption(row) for row in last.token_ids]
             yield from map(Generated, frames, captions)
 
     @torch.inference_mode()
@@ -111,21 +90,20 @@ class BatchSampler:
         instructions: Sequence[str] | None = None,
     ) -> Iterator[str]:
         """Yield the caption of every clip (F, H, W, 3), or its answer to an instruction."""
-        sigmas = self._pipeline._text_sigmas(self._understand_steps)
         for rows in self._batches(len(clips)):
-            generators = _generators(seeds[rows])
-            flow = RowwiseFlow(text_flow_of(self._pipeline.transformer), generators)
-            noise = flow.noise(len(generators), generators[0]).to(self._pipeline.device)
-            asked = None if instructions is None else instructions[rows]
-            *_, last = sample_steps(
-                JointState(None, noise),
-                self._understanding(clips[rows], asked),
-                video_sigmas=None,
-                text_sigmas=sigmas,
-                generator=generators[0],
-                text_flow=flow,
-            )
-            yield from self._texts(last)
+            asked = [None] * len(clips[rows]) if instructions is None else instructions[rows]
+            captions = [
+                self._pipeline.begin_understanding(
+                    clip,
+                    instruction=question,
+                    num_inference_steps=self._understand_steps,
+                    seed=seed,
+                )
+                for clip, seed, question in zip(clips[rows], seeds[rows], asked, strict=True)
+            ]
+            for last in self._finished(captions):
+                assert last.token_ids is not None
+                yield self._pipeline.decode_caption(last.token_ids)
 
     @torch.inference_mode()
     def recover_tokens(
@@ -152,13 +130,16 @@ class BatchSampler:
         tokenizer = pipeline._caption_tokenizer
         for rows in self._batches(len(clips)):
             ids = caption_ids(tokenizer, list(captions[rows]), length).to(pipeline.device)
-            denoise = self._understanding(clips[rows], None)
+            looked_at = [
+                pipeline.begin_understanding(clip, num_inference_steps=1, seed=seed)
+                for clip, seed in zip(clips[rows], seeds[rows], strict=True)
+            ]
             words = ids != tokenizer.pad_token_id
             shares = []
             for sigma in sigmas:
-                draft = _noisy(text_flow_of(pipeline.transformer), ids, sigma, seeds[rows])
-                _, logits = denoise(JointState(None, draft, 0.0, sigma))
-                assert logits is not None
+                drafts = noisy_captions(text_flow_of(pipeline.transformer), ids, sigma, seeds[rows])
+                states = [JointState(None, draft, 0.0, sigma) for draft in drafts.split(1)]
+                logits = _answers(pipeline.transformer, looked_at, states)
                 right = (logits.argmax(-1) == ids) & words
                 shares.append(right.sum(1) / words.sum(1))
             yield from torch.stack(shares, 1).tolist()
@@ -167,7 +148,8 @@ class BatchSampler:
     def reconstruct(self, clips: Sequence[Frames]) -> Iterator[Frames]:
         """Yield what the autoencoder makes of every clip."""
         for rows in self._batches(len(clips)):
-            coded = self._encode(clips[rows])
+            frames = torch.as_tensor(np.stack(clips[rows])).to(self._pipeline.device)
+            coded = latents.encode_pixels(self._pipeline.vae, latents.from_uint8(frames))
             chunks = latents.decode_chunks(self._pipeline.vae, coded)
             yield from np.concatenate([latents.to_uint8(c).cpu().numpy() for c in chunks], axis=1)
 
@@ -180,14 +162,14 @@ class BatchSampler:
         shape = pipeline._latent_shape(self.height, self.width, self.num_frames)
         condition = torch.cat([pipeline.encode_condition(prompt) for prompt in prompts])
         # the order of the draws is that of a single request: video noise, then caption noise
-        generators = _generators(seeds)
+        generators = generators_of(seeds)
         noise = torch.cat([torch.randn(shape, generator=own) for own in generators])
         flow = RowwiseFlow(text_flow_of(pipeline.transformer), generators)
         is_joint = mode == Mode.JOINT
         caption = None
         if is_joint:
             caption = flow.noise(len(generators), generators[0]).to(condition.device)
-        denoise = denoisers.guided(
+        denoise = guided(
             pipeline.transformer,
             condition,
             guidance_scale=self._guidance,
@@ -203,38 +185,21 @@ class BatchSampler:
         )
         return last
 
-    def _encode(self, clips: Sequence[Frames]) -> Tensor:
-        frames = torch.as_tensor(np.stack(clips)).to(self._pipeline.device)
-        return latents.encode_pixels(self._pipeline.vae, latents.from_uint8(frames))
-
-    def _understanding(
-        self, clips: Sequence[Frames], instructions: Sequence[str] | None
-    ) -> Denoise:
-        transformer, encode = self._pipeline.transformer, self._pipeline.encode_condition
-        clean = self._encode(clips)
-        if instructions is None:
-            null = transformer.null_embeds(self._pipeline._no_condition())
-            condition = null.expand(len(clips), -1, -1)
-        else:
-            condition = torch.cat([encode(text, "instruction") for text in instructions])
-        if transformer.config.understanding_attention == "isolated":
-            return denoisers.isolated_understanding(transformer, clean, condition)
-        return denoisers.full_understanding(transformer, clean, condition, isolate=False)
-
-    def _texts(self, last: Step) -> list[str]:
-        assert last.token_ids is not None
-        return [self._pipeline.decode_caption(row) for row in last.token_ids]
+    def _finished(self, captions: Sequence[Understanding]) -> list[Step]:
+        if captions[0].group is None and len(captions) > 1:
+            return [step for one in captions for step in self._finished([one])]
+        while not captions[0].is_done:
+            steps = self._pipeline.advance(captions)
+        return steps
 
 
-def _generators(seeds: Sequence[int]) -> list[Generator]:
-    return [Generator().manual_seed(seed) for seed in seeds]
-
-
-def _noisy(flow: TextFlow, ids: Tensor, sigma: float, seeds: Sequence[int]) -> Tensor:
-    generators = _generators(seeds)
-    noise = RowwiseFlow(flow, generators).noise(len(ids), generators[0]).to(ids.device)
-    levels = torch.full((len(ids),), sigma, device=ids.device)
-    if isinstance(flow, EmbeddingFlow):
-        return flow.corrupt(ids, noise, levels)
-    uniforms = torch.cat([torch.rand(1, ids.shape[1], generator=own) for own in generators])
-    return corrupt_text(ids, noise, levels, uniforms.to(ids.device))
+def _answers(
+    transformer: UniViGUTransformer, captions: Sequence[Understanding], states: list[JointState]
+) -> Tensor:
+    """Return the logits (B, L, V) of drafts about clips that were looked at."""
+    questions = [one.network for one in captions if isinstance(one.network, Question)]
+    if questions:
+        return torch.cat(answer(transformer, questions, states))
+    networks = [one.network for one in captions if not isinstance(one.network, Question)]
+    found = [network(state)[1] for network, state in zip(networks, states, strict=True)]
+    return torch.cat([logits for logits in found if logits is not None])

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from model.checkpoint import fingerprint
 from model.evaluation import generation, understanding
 from model.evaluation.outcomes import (
     Answer,
@@ -85,7 +86,7 @@ class Wanted:
 class Evaluation:
     """Figures for a table and for programs, and clips to look at.
 
-    `figures` has "clips", "seed", and "scores", "measures" and "confusions" as
+    `figures` has "clips", what `provenance` says, and "scores", "measures" and "confusions" as
     `model.evaluation.outcomes` makes them.
     """
 
@@ -121,13 +122,19 @@ def evaluate(
         outcomes += SCORES[name](Trial(side, seeds, model, base))
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     figures = {
+        **provenance(checkpoint, model, wanted.seed),
         "clips": wanted.clips,
-        "seed": wanted.seed,
         "scores": shares_right(answers),
         "measures": mean_figures(o for o in outcomes if isinstance(o, Measure)),
         "confusions": confusions(answers),
     }
     return Evaluation(figures, [outcome for outcome in outcomes if isinstance(outcome, Shot)])
+
+
+def provenance(checkpoint: Path, sampler: BatchSampler, seed: int) -> dict[str, Any]:
+    """Return where figures come from: "checkpoint" with its fingerprint, "seed", "sampling"."""
+    name = f"{checkpoint.resolve().name}@{fingerprint(checkpoint)}"
+    return {"checkpoint": name, "seed": seed, "sampling": sampler.settings()}
 
 
 def load_sampler(checkpoint: Path, knobs: Knobs, device: str | None) -> BatchSampler:

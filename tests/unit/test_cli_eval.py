@@ -21,6 +21,8 @@ def test_json_is_one_object_with_the_scores_asked_for(tiny_clips_checkpoint):
     )
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
+    assert found["checkpoint"].startswith("tiny-clips@")
+    assert found["sampling"]["num_inference_steps"] == 1
     assert {*found["scores"]} == {"understand", "understand_shuffled", "understand_no_video"}
     assert {*found["measures"]["tokens"]} == {"seen", "held_out"}
     assert {*found["confusions"]["understand"]["color"]}
