@@ -46,7 +46,9 @@ function onSubmit(form, problem, action) {
       location.hash = (await action(form)).id;
     } catch (error) {
       tell(problem, inWords(error));
-      form.elements[error.param]?.focus();
+      const field = form.elements[error.param];
+      field?.closest("details")?.setAttribute("open", "");
+      field?.focus();
     } finally {
       button.ariaDisabled = null;
     }

@@ -51,7 +51,7 @@ function fill(card, job) {
   else cover.removeAttribute("aria-current");
   card.dataset.status = job.status;
   tell(part(".said"), text);
-  const kind = job.object === "video" ? "Video" : job.instruction ? "Answer" : "Caption";
+  const kind = job.object === "video" ? "Video" : (job.instruction ?? "Caption");
   tell(part(".badge"), job.status === "completed" ? kind : standing(job));
   part("progress").hidden = job.status !== "in_progress";
   part("progress").value = job.progress;

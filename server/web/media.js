@@ -29,6 +29,7 @@ function forget(url) {
 /** Show a picture once it is there; what was shown before stays until then. */
 export async function showPicture(image, url) {
   image.dataset.wanted = url;
+  image.onerror = () => (image.hidden = true);
   try {
     const source = await shown(url);
     if (image.dataset.wanted === url && image.getAttribute("src") !== source) image.src = source;

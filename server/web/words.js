@@ -8,9 +8,9 @@ export function duration(seconds) {
   return `about ${(seconds / 3600).toFixed(1)} h`;
 }
 
-/** Return a message as a sentence. */
+/** Return a message as a sentence; a field's name stays as it is written. */
 export const sentence = (text) =>
-  text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+  text.replace(/^[a-z](?=[a-z]* )/, (first) => first.toUpperCase()) + (/[.!?]$/.test(text) ? "" : ".");
 
 /** Return a file's size. */
 export const fileSize = (bytes) =>

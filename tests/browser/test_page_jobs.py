@@ -180,6 +180,18 @@ def test_a_file_that_is_no_video_is_told_so(service, open_page, tmp_path):
     keep_screenshot(page, "bad-file")
 
 
+def test_a_value_that_is_not_offered_is_named_where_it_was_typed(service, open_page):
+    page = open_page(service.url)
+    make_video(page, num_inference_steps=101)
+    expect(page.locator("#video-error")).to_have_text(
+        "num_inference_steps 101 is over the limit; allowed: 1 to 100."
+    )
+    expect(page.locator("[name=num_inference_steps]")).to_be_focused()
+    make_video(page, prompt=" ")
+    expect(page.locator("#video-error")).to_have_text("A prompt is needed.")
+    expect(page.get_by_role("textbox", name="Prompt")).to_be_focused()
+
+
 def test_a_running_video_is_cancelled(service, open_page):
     page = open_page(service.url)
     start_long_video(page)

@@ -47,3 +47,11 @@ def test_every_module_that_the_page_loads_is_there(api: TestClient) -> None:
     for name in FILES:
         loaded |= set(re.findall(r'from "\./([\w.-]+)"', api.get(f"/web/{name}").text))
     assert loaded | {"index.html"} == set(FILES)
+
+
+def test_made_up_names_are_not_counted_one_by_one(api: TestClient) -> None:
+    for path in ("/web/made-up.js", "/web/made/up.js", "/web/page.css"):
+        api.get(path)
+    counted = re.findall(r'route="([^"]*)"', api.get("/metrics").text)
+    assert "/" in counted
+    assert not [route for route in counted if "made" in route]
