@@ -6,6 +6,7 @@ What a worker would do is done by the tests themselves, through the job store th
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +155,10 @@ def completed_video(api: TestClient, worker: Worker) -> str:
     return video_id
 
 
-@pytest.fixture
-def live_url(server_settings: ServerSettings) -> Iterator[str]:
-    """Base URL of the app under a real uvicorn."""
-    app = create_app(server_settings)
+@contextmanager
+def serving(settings: ServerSettings) -> Iterator[str]:
+    """Run the app under a real uvicorn; gives its base URL."""
+    app = create_app(settings)
     config = uvicorn.Config(
         app, port=0, log_config=None, loop="uvloop", http="httptools", timeout_graceful_shutdown=1
     )
@@ -173,3 +174,10 @@ def live_url(server_settings: ServerSettings) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def live_url(server_settings: ServerSettings) -> Iterator[str]:
+    """Base URL of the app under a real uvicorn."""
+    with serving(server_settings) as url:
+        yield url

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from cli_house import environment, json_rows, univigu, until
@@ -22,10 +23,10 @@ MAX_IN_FLIGHT = 4
 @pytest.fixture
 def served(server_settings, live_url, tmp_path):
     """A server whose worker is real but for the model; gives its address and its job store."""
-    house = House(server_settings.redis_url, tmp_path, data_dir=tmp_path, understand_slots=2)
-    house.start()
-    yield live_url, house.jobs
-    house.close()
+    slots = {"generate_slots": 1, "understand_slots": 2}
+    with closing(House(server_settings.redis_url, tmp_path, data_dir=tmp_path, **slots)) as house:
+        house.start()
+        yield live_url, house.jobs
 
 
 def texts_of(folder):
