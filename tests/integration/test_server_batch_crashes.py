@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
+import redis
 from batch_house import BatchHouse, jsonl, video_lines
 from fastapi.testclient import TestClient
 from server_apps import Worker
 from server_process import ServerProcess
 from worker_house import House, until
 
+from cli.embedded import EmbeddedRedis
+from contract.artifacts import ArtifactStore
 from contract.batch_records import BatchRecord
 from contract.batches import BatchStore
 from contract.queues import QUEUES
@@ -242,3 +246,22 @@ def test_real_slots_do_the_lines(redis_url: str, tmp_path: Path) -> None:
             assert content.headers["content-type"] == "video/mp4"
     finally:
         surroundings.close()
+
+
+def test_a_redis_that_is_killed_is_waited_for(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        settings = ServerSettings(redis_url=server.url, data_dir=tmp_path)
+        connection = redis.Redis.from_url(server.url)
+        worker = Worker(connection, ArtifactStore(settings.artifacts_url))
+        worker.warm_up()
+        with TestClient(create_app(settings)) as api:
+            house = BatchHouse(api)
+            batch_id = house.create(video_lines(12))
+            until(lambda: worker.jobs.live_ids(), 60)
+            psutil.Process(server.pid).kill()
+            until(lambda: not server.is_alive())
+            server.start()
+            while house.get(batch_id)["status"] not in ENDED:
+                do_jobs(worker)
+            check_done_once(house, worker, batch_id, 12)
+        connection.close()

@@ -95,7 +95,7 @@ def test_the_openai_client_follows_a_batch(live_url: str, worker: Worker) -> Non
         )
         # the input may go at once
         client.files.delete(file.id)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while batch.status != "completed":
             assert time.monotonic() < deadline, batch
             finish_jobs(worker, video=FRAMES)
