@@ -38,6 +38,11 @@ class ClipKeys:
     value: Tensor
     num_tokens: int  # N_v
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return self.key.nbytes + self.value.nbytes
+
     @classmethod
     def with_room(cls, key: Tensor, value: Tensor, length: int) -> ClipKeys:
         """Keep keys and values (B, N_v, heads, head_dim), with room for captions of `length`."""

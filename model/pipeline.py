@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,14 +18,12 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from model import denoisers, latents, text, understanding
 from model.caches import ByteLimited
-from model.condition import Condition
-from model.denoisers import Question
 from model.presets import WAN_480P
-from model.sampler import Denoise, JointState, Mode, Sampling, Step, sample_steps
+from model.sampler import JointState, Mode, Sampling, Step, sample_steps
 from model.schedule import sigma_grid
 from model.text_flow import text_flow_of
-from model.transformer import UniViGUTransformer, VideoCache, clip_bytes
-from model.understanding import Understanding
+from model.transformer import UniViGUTransformer, VideoCache
+from model.understanding import Understanding, network_of
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -78,7 +75,9 @@ class UniViGUPipeline(DiffusionPipeline):
         )
         self.register_to_config(serving=WAN_480P | (serving or {}))
         #: what captions need of a clip, by its content; keeps nothing until it is given a limit
-        self.clips: ByteLimited[VideoCache] = ByteLimited(clip_bytes)
+        self.clips: ByteLimited[VideoCache] = ByteLimited(
+            lambda clip: sum(keys.nbytes for keys in clip)
+        )
         #: condition states by their text, likewise
         self.prompts: ByteLimited[Tensor] = ByteLimited(lambda states: states.nbytes)
         if transformer.config.null_condition == "empty_prompt":
@@ -220,7 +219,11 @@ class UniViGUPipeline(DiffusionPipeline):
             generator=generator,
             text_flow=flow,
         )
-        return Understanding(sampling, self._network(frames, instruction))
+        states = None
+        if instruction is not None:
+            states = self.encode_condition(instruction, "instruction")
+        network = network_of(self.transformer, self.vae, self.clips, frames, states)
+        return Understanding(sampling, network)
 
     @torch.inference_mode()
     def advance(self, captions: Sequence[Understanding]) -> list[Step]:
@@ -304,35 +307,3 @@ class UniViGUPipeline(DiffusionPipeline):
         if len(ids) > limit:
             raise text.PromptTooLong("prompt", len(ids), limit)
         return torch.tensor([ids], device=self.device)
-
-    def _no_condition(self) -> Tensor:
-        """Return an empty (1, c, text_dim) condition, without running the text encoder."""
-        weight = self.transformer.proj_out.weight
-        width = self.transformer.config.text_dim
-        shape = (1, self.max_prompt_tokens, width)
-        return torch.zeros(shape, dtype=weight.dtype, device=self.device)
-
-    def _network(self, frames: Tensor, instruction: str | None) -> Question | Denoise:
-        is_isolated = self.transformer.config.understanding_attention == "isolated"
-        states = None
-        if instruction is not None:
-            states = self.encode_condition(instruction, "instruction")
-        if is_isolated:
-            key = sha256(frames.cpu().contiguous().numpy().data).digest(), frames.shape
-            clip = self.clips.get(key, lambda: self._look_at(frames))
-            return Question(clip, self._prepared(states))
-        condition = self.transformer.null_embeds(self._no_condition()) if states is None else states
-        clean = self._clean_latents(frames)
-        return denoisers.full_understanding(self.transformer, clean, condition, isolate=False)
-
-    def _look_at(self, frames: Tensor) -> VideoCache:
-        return denoisers.look_at(self.transformer, self._clean_latents(frames))
-
-    def _clean_latents(self, frames: Tensor) -> Tensor:
-        pixels = latents.from_uint8(frames.to(self.device))
-        return latents.encode_pixels(self.vae, pixels)
-
-    def _prepared(self, states: Tensor | None) -> Condition:
-        if states is None:
-            return self.transformer.prepare_null(self._no_condition())
-        return self.transformer.prepare_condition(states)

@@ -364,11 +364,6 @@ class UniViGUTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, 
         return logits
 
 
-def clip_bytes(cache: VideoCache) -> int:
-    """Return the memory that a cached clip takes."""
-    return sum(keys.key.nbytes + keys.value.nbytes for keys in cache)
-
-
 def _stream(
     hidden: Tensor, condition: Condition, modulation: Tensor, temb: Tensor, rotary: Rotary
 ) -> Stream:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from hashlib import sha256
 
-from model.denoisers import Question, answer
+from diffusers import AutoencoderKLWan
+from torch import Tensor
+
+from model import latents
+from model.caches import ByteLimited
+from model.denoisers import Question, answer, full_understanding, look_at
 from model.sampler import Denoise, Sampling, Step
-from model.transformer import UniViGUTransformer
+from model.transformer import UniViGUTransformer, VideoCache
 
 
 class Understanding:
@@ -31,6 +37,44 @@ class Understanding:
         if not isinstance(self.network, Question):
             return None
         return self.network.condition.is_constant
+
+
+def network_of(
+    transformer: UniViGUTransformer,
+    vae: AutoencoderKLWan,
+    clips: ByteLimited[VideoCache],
+    frames: Tensor,
+    condition: Tensor | None,
+) -> Question | Denoise:
+    """Return the network for a given video, as its checkpoint was trained to understand.
+
+    Args:
+        transformer: the network.
+        vae: encodes the video.
+        clips: what is known of earlier videos, by their content.
+        frames: (1, F, H, W, 3) uint8.
+        condition: (1, c, text_dim) states of a question; None asks for the caption.
+    """
+
+    def clean() -> Tensor:
+        pixels = latents.from_uint8(frames.to(transformer.device))
+        return latents.encode_pixels(vae, pixels)
+
+    if transformer.config.understanding_attention == "isolated":
+        key = sha256(frames.cpu().contiguous().numpy().data).digest(), frames.shape
+        clip = clips.get(key, lambda: look_at(transformer, clean()))
+        if condition is None:
+            return Question(clip, transformer.prepare_null(_no_condition(transformer)))
+        return Question(clip, transformer.prepare_condition(condition))
+    if condition is None:
+        condition = transformer.null_embeds(_no_condition(transformer))
+    return full_understanding(transformer, clean(), condition, isolate=False)
+
+
+def _no_condition(transformer: UniViGUTransformer) -> Tensor:
+    """Return an empty (1, c, text_dim) condition, without running the text encoder."""
+    config, weight = transformer.config, transformer.proj_out.weight
+    return weight.new_zeros(1, config.condition_length, config.text_dim)
 
 
 def advance(transformer: UniViGUTransformer, captions: Sequence[Understanding]) -> list[Step]:
