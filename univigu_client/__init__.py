@@ -6,12 +6,14 @@ nothing else of this repository.
 
 from univigu_client.answers import ApiError, Event, Hit, Job, Kind, StillRunning
 from univigu_client.asynchronous import AsyncClient
+from univigu_client.batches import Batch
 from univigu_client.calls import CaptionFields, VideoFields
 from univigu_client.synchronous import Client
 
 __all__ = [
     "ApiError",
     "AsyncClient",
+    "Batch",
     "CaptionFields",
     "Client",
     "Event",

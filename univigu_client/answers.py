@@ -10,7 +10,8 @@ import httpx2
 
 Kind = Literal["videos", "captions"]
 
-_DEFAULT_POLL_MS = 500
+#: between two looks where the server does not say
+POLL_SECONDS = 0.5
 _ENDS = ("completed", "failed", "cancelled")
 
 
@@ -93,15 +94,18 @@ def find_error(answer: httpx2.Response) -> ApiError | None:
     if answer.is_success:
         return None
     try:
-        detail = answer.json()["error"]
-        return ApiError(answer.status_code, detail["message"], detail["code"], detail["param"])
+        return read_error(answer.status_code, answer.json()["error"])
     except (ValueError, KeyError, TypeError):
         return ApiError(answer.status_code, f"{answer.url} answered {answer.status_code}")
 
 
-def read_job(kind: Kind, answer: httpx2.Response) -> Job:
-    """Return the job that an answer describes."""
-    fields = answer.json()
+def read_error(status: int, detail: Mapping[str, Any]) -> ApiError:
+    """Return the error of an envelope."""
+    return ApiError(status, detail["message"], detail.get("code"), detail.get("param"))
+
+
+def read_job(kind: Kind, fields: Mapping[str, Any], poll_seconds: float = POLL_SECONDS) -> Job:
+    """Return the job that an object describes."""
     error = fields["error"] or {}
     return Job(
         kind=kind,
@@ -111,7 +115,7 @@ def read_job(kind: Kind, answer: httpx2.Response) -> Job:
         text=fields["caption" if kind == "videos" else "text"],
         error=error.get("message"),
         error_code=error.get("code"),
-        poll_seconds=int(answer.headers.get("openai-poll-after-ms", _DEFAULT_POLL_MS)) / 1000,
+        poll_seconds=poll_seconds,
         duration_seconds=fields.get("duration_s"),
         fields=fields,
     )

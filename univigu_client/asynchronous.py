@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, aclosing
 from os import PathLike
 from pathlib import Path
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
-from univigu_client import calls, flows
+from univigu_client import batches, calls, flows
 from univigu_client.answers import ApiError, Event, Hit, Job, Kind, find_error
+from univigu_client.batches import Batch, OnBatch, Outcomes
 from univigu_client.calls import Call, CaptionFields, VideoFields
 from univigu_client.event_stream import PAUSE_SECONDS, EventReader
 from univigu_client.flows import Flow, OnProgress, Pause
@@ -125,6 +126,28 @@ class AsyncClient:
     async def download(self, job: Job, path: str | PathLike[str], variant: str = "video") -> None:
         """Write a file of a completed job: `video`, `thumbnail`, `vtt`, ...; of captions, `txt`."""
         await self._run(flows.download(job, Path(path), variant))
+
+    async def upload(self, path: str | PathLike[str]) -> str:
+        """Keep a file on the server, to be named as `file_id`; returns that."""
+        return await self._run(batches.create_file(Path(path), "user_data"))
+
+    async def create_batch(self, kind: Kind, requests: Mapping[str, Mapping[str, Any]]) -> Batch:
+        """Start many jobs: each request by a name of your own, with its fields."""
+        return await self._run(batches.create_batch(kind, requests))
+
+    async def wait_batch(
+        self, batch: Batch, on_progress: OnBatch | None = None, timeout: float | None = None
+    ) -> Batch:
+        """Return the batch once it has ended; as `wait` does."""
+        return await self._run(batches.wait_batch(batch, on_progress, timeout))
+
+    async def cancel_batch(self, batch: Batch) -> Batch:
+        """Ask for a batch to stop."""
+        return await self._run(batches.cancel_batch(batch))
+
+    async def outcomes(self, batch: Batch) -> Outcomes:
+        """Return the job, or the error, of each request of an ended batch."""
+        return await self._run(batches.outcomes(batch))
 
     async def search(self, query: str, limit: int = 20) -> list[Hit]:
         """Return jobs whose texts have these words, best first."""

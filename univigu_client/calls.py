@@ -55,7 +55,8 @@ class Call:
     path: str
     json: Mapping[str, Any] | None = None
     form: Mapping[str, str] | None = None
-    upload: Path | None = None
+    upload: Path | bytes | None = None
+    upload_field: str = "video"
     into: Path | None = None
     params: Mapping[str, str | int] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -109,7 +110,7 @@ def build(
     """
     files = None
     if call.upload is not None:
-        files = {"video": (call.upload.name, closing.enter_context(call.upload.open("rb")))}
+        files = {call.upload_field: _content(call.upload, closing)}
     return http.build_request(
         call.method,
         call.path,
@@ -120,6 +121,12 @@ def build(
         headers=call.headers,
         timeout=call.timeout or TIMEOUT,
     )
+
+
+def _content(upload: Path | bytes, closing: ExitStack) -> tuple[str, IO[bytes] | bytes]:
+    if isinstance(upload, bytes):
+        return "requests.jsonl", upload
+    return upload.name, closing.enter_context(upload.open("rb"))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from univigu_client.answers import (
+    POLL_SECONDS,
     ApiError,
     Hit,
     Job,
@@ -59,13 +60,13 @@ def create(kind: Kind, call: Call, idempotency_key: str | None) -> Flow[Job]:
     """
     key = idempotency_key or str(uuid.uuid4())
     answer = yield from answered(replace(call, headers={"idempotency-key": key}))
-    return read_job(kind, answer)
+    return _job(kind, answer)
 
 
 def retrieve(kind: Kind, job_id: str) -> Flow[Job]:
     """Look at a job."""
     answer = yield from answered(Call("GET", f"/v1/{kind}/{job_id}"))
-    return read_job(kind, answer)
+    return _job(kind, answer)
 
 
 def wait(job: Job, on_progress: OnProgress | None, timeout: float | None) -> Flow[Job]:
@@ -147,6 +148,11 @@ def answered(call: Call) -> Flow[httpx2.Response]:
         if failures == _TRIES or 0 < error.status < 500:
             raise error
         yield Pause(_PAUSE_SECONDS * 2**failures)
+
+
+def _job(kind: Kind, answer: httpx2.Response) -> Job:
+    pause = answer.headers.get("openai-poll-after-ms")
+    return read_job(kind, answer.json(), int(pause) / 1000 if pause else POLL_SECONDS)
 
 
 def _try(call: Call) -> Flow[tuple[httpx2.Response | None, ApiError | None]]:

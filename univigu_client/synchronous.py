@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
-from univigu_client import calls, flows
+from univigu_client import batches, calls, flows
 from univigu_client.answers import ApiError, Event, Hit, Job, Kind, find_error
+from univigu_client.batches import Batch, OnBatch, Outcomes
 from univigu_client.calls import Call, CaptionFields, VideoFields
 from univigu_client.event_stream import PAUSE_SECONDS, EventReader
 from univigu_client.flows import Flow, OnProgress, Pause
@@ -126,6 +127,28 @@ class Client:
     def download(self, job: Job, path: str | PathLike[str], variant: str = "video") -> None:
         """Write a file of a completed job: `video`, `thumbnail`, `vtt`, ...; of captions, `txt`."""
         self._run(flows.download(job, Path(path), variant))
+
+    def upload(self, path: str | PathLike[str]) -> str:
+        """Keep a file on the server, to be named as `file_id`; returns that."""
+        return self._run(batches.create_file(Path(path), "user_data"))
+
+    def create_batch(self, kind: Kind, requests: Mapping[str, Mapping[str, Any]]) -> Batch:
+        """Start many jobs: each request by a name of your own, with its fields."""
+        return self._run(batches.create_batch(kind, requests))
+
+    def wait_batch(
+        self, batch: Batch, on_progress: OnBatch | None = None, timeout: float | None = None
+    ) -> Batch:
+        """Return the batch once it has ended; as `wait` does."""
+        return self._run(batches.wait_batch(batch, on_progress, timeout))
+
+    def cancel_batch(self, batch: Batch) -> Batch:
+        """Ask for a batch to stop."""
+        return self._run(batches.cancel_batch(batch))
+
+    def outcomes(self, batch: Batch) -> Outcomes:
+        """Return the job, or the error, of each request of an ended batch."""
+        return self._run(batches.outcomes(batch))
 
     def search(self, query: str, limit: int = 20) -> list[Hit]:
         """Return jobs whose texts have these words, best first."""
