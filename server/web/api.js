@@ -77,7 +77,8 @@ export async function create(path, body) {
 }
 
 /** Return the path of a job by its id alone. */
-export const jobPath = (id) => `/v1/${id.startsWith("caption_") ? "captions" : "videos"}/${id}`;
+export const jobPath = (id) =>
+  `/v1/${id.startsWith("caption_") ? "captions" : "videos"}/${encodeURIComponent(id)}`;
 
 /** Whether a job with this status has ended. */
 export const hasEnded = (status) => !["queued", "in_progress"].includes(status);

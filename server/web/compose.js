@@ -7,7 +7,7 @@ import { noteSource, sourceOf } from "./sources.js";
 import { fileSize, sentence } from "./words.js";
 
 const MOST_PREVIEWS = 24;
-const NUMBERS = ["num_frames", "num_inference_steps", "guidance_scale"];
+const FIELDS = "prompt mode size num_frames num_inference_steps guidance_scale seed".split(" ");
 
 let chosen = null;
 
@@ -30,7 +30,7 @@ export function setUpForms() {
 export function fillIn(job) {
   select($("tab-video"));
   const fields = $("form-video").elements;
-  for (const name of ["prompt", "mode", "size", "seed", ...NUMBERS]) fields[name].value = job[name];
+  for (const name of FIELDS) fields[name].value = job[name];
   fields.prompt.focus();
   $("form-video").querySelector("details").open = true;
 }
@@ -68,11 +68,10 @@ function inWords(error) {
 }
 
 function makeVideo(form) {
+  // texts, as they were typed: a seed may be greater than a number here can hold exactly
   const entries = [...new FormData(form)].filter(([, value]) => value.trim() !== "");
   const body = Object.fromEntries(entries);
   if (!body.prompt) throw Object.assign(new Error("a prompt is needed"), { param: "prompt" });
-  for (const name of NUMBERS) if (name in body) body[name] = Number(body[name]);
-  // a seed may be greater than a number here can hold exactly, and a form takes it as text
   const steps = body.num_inference_steps ?? model()?.defaults.num_inference_steps ?? MOST_PREVIEWS;
   body.preview_interval = Math.max(1, Math.ceil(steps / MOST_PREVIEWS));
   return start("/v1/videos", asForm(body));
@@ -83,13 +82,14 @@ function captionFile(form) {
   return caption({ file: chosen }, form.elements.instruction.value.trim());
 }
 
-function askAgain(form) {
+async function askAgain(form) {
   const id = location.hash.slice(1);
   const source = id.startsWith("caption_") ? sourceOf(id) : { videoId: id };
   const question = form.elements.instruction.value.trim();
   if (!question) throw Object.assign(new Error("a question is needed"), { param: "instruction" });
+  const made = await caption(source, question);
   form.reset();
-  return caption(source, question);
+  return made;
 }
 
 async function caption(source, instruction) {

@@ -126,6 +126,19 @@ def test_a_second_attempt_begins_with_previews_of_its_own(live_url, worker, open
     expect(page.locator("#facts")).to_contain_text("Attempts2")
 
 
+@with_settings(max_upload_bytes=100_000)
+def test_a_file_that_is_too_large_is_refused_with_the_limit(live_url, worker, open_page, tmp_path):
+    (tmp_path / "long.mp4").write_bytes(bytes(5_000_000))
+    page = open_page(live_url)
+    sent = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.get_by_role("tab", name="Caption a video").click()
+    page.locator("#file").set_input_files(tmp_path / "long.mp4")
+    page.get_by_role("button", name="Caption it").click()
+    expect(page.locator("#caption-error")).to_contain_text("over the limit of 100000 bytes")
+    assert sent.count("POST") == 1
+
+
 @with_settings(api_keys=(SecretStr(KEY),))
 def test_a_key_is_asked_for_tried_kept_and_forgotten(live_url, worker, open_page):
     page = open_page(live_url)
