@@ -1,7 +1,10 @@
 """A whole worker with a stand-in for the model: what survives when a process of it dies."""
 
+import io
 import signal
+import zipfile
 
+import numpy as np
 import psutil
 import pytest
 from hostile_servers import hostile_server, redirect, whole
@@ -15,6 +18,7 @@ from contract.records import Status
 from worker.delivery import deliver
 from worker.protocol import SPRITESHEET_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done
 from worker.tickets import enqueue
+from worker.video_io import thumbnail_jpeg
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -111,6 +115,19 @@ def test_video_that_would_be_too_many_segments_is_refused(shared, small_video):
     error = shared.ended(shared.understand("uploads/s/source", segment_seconds=0.005)).error
     assert error.code == "too_many_segments"
     assert "segment_seconds must be at least" in error.message
+
+
+def test_single_pictures_are_a_clip_without_a_duration(shared):
+    picture = thumbnail_jpeg(np.full((64, 96, 3), 200, np.uint8))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("0", "1"):
+            archive.writestr(name, picture)
+    shared.artifacts.put("uploads/p/source", file.getvalue(), "application/zip")
+    result = shared.completed(shared.understand("uploads/p/source")).result
+    assert result.text == "uint8 (5, 32, 48, 3), mean 200"
+    assert result.input_seconds is None
+    assert "repeated 3 times" in result.notes[0]
 
 
 def test_video_behind_a_url_is_fetched_by_the_slot(shared, small_video):
