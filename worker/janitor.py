@@ -39,6 +39,8 @@ log = logging.getLogger("worker.janitor")  # not `__main__`
 
 _SWEEP_SECONDS = 1.0
 _RETENTION_SECONDS = 60.0
+#: what the courier gets to end what is under way
+_COURIER_SECONDS = 4.0
 _LOCK = "univigu:janitor"
 #: a janitor that died is replaced after this
 _LOCK_SECONDS = 10.0
@@ -108,7 +110,8 @@ def run(settings: WorkerSettings, stop: threading.Event) -> None:
     """
     janitor = Janitor(connect(settings), ArtifactStore(settings.artifacts_url), settings)
     courier = Courier(connect(settings), settings.allow_private_urls)
-    threading.Thread(target=courier.run, args=[stop], name="courier", daemon=True).start()
+    delivering = threading.Thread(target=courier.run, args=[stop], name="courier", daemon=True)
+    delivering.start()
     while not stop.wait(_SWEEP_SECONDS):
         try:
             janitor.sweep()
@@ -118,6 +121,7 @@ def run(settings: WorkerSettings, stop: threading.Event) -> None:
             log.error("no artifact store: %s", error)
     with suppress(redis.exceptions.RedisError):
         janitor.leave()
+    delivering.join(_COURIER_SECONDS)
 
 
 def main(run_folder: str, parent_pid: str) -> None:
