@@ -59,7 +59,10 @@ def train(
                     task, completed=step, total=of, description=" ".join([stage, *facts[:3]])
                 )
 
-            result = run_stage(stage, config, show)
+            def show_line(count: int, place: str) -> None:
+                bar.update(task, completed=count, description=f"coding {place}")
+
+            result = run_stage(stage, config, show, show_line)
     except (ValueError, OSError) as error:
         refuse(str(error))
     if result is not None:
@@ -104,10 +107,11 @@ def show_plan(
 
 
 def _print_memory(kinds: dict[str, Memory]) -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("GB on each GPU", *kinds)
+    table = Table("GB per GPU", *kinds, box=SIMPLE)
     for name in [*(field.name for field in fields(next(iter(kinds.values())))), "total"]:
         table.add_row(name, *(f"{getattr(memory, name):.1f}" for memory in kinds.values()))
     Console().print(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -15,6 +15,9 @@ from model.training.clip_cache import CachedConditions, CachedLatents, ClipCache
 from model.training.data import NULL_PROMPT
 from model.training.manifest import Entry, Skipped, read_entries
 from model.training.processes import Processes
+
+#: called with lines done and the place of the last one
+OnLine = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,12 @@ def code_clips(
     condition_length: int,
     report: Path,
     processes: Processes,
+    on_line: OnLine,
 ) -> Clips:
     """Code every usable line and write the others, with their reasons, to `report` (JSONL).
 
-    Many processes share the lines out among themselves, and all return the same.
+    Many processes share the lines out among themselves, and all return the same. `on_line` is
+    called with how many lines this process has done, and the last one's place.
 
     Raises:
         ValueError: if a source cannot be read, or no line is left.
@@ -95,14 +100,14 @@ def code_clips(
         for found in _all_entries(sources)
         if isinstance(found, Skipped) or found.split == wanted.split
     )
-    mine = [
-        _code(found, cache, wanted) if isinstance(found, Entry) else found
-        for found in islice(lines, processes.index, None, processes.count)
-    ]
+    mine: list[_Coded | Skipped] = []
+    for found in islice(lines, processes.index, None, processes.count):
+        mine.append(_code(found, cache, wanted) if isinstance(found, Entry) else found)
+        on_line(len(mine), found.place)
     shares = zip_longest(*processes.collect(mine))
-    found = [line for together in shares for line in together if line is not None]
-    coded = [line for line in found if isinstance(line, _Coded)]
-    skipped = [line for line in found if isinstance(line, Skipped)]
+    everyone_s = [line for together in shares for line in together if line is not None]
+    coded = [line for line in everyone_s if isinstance(line, _Coded)]
+    skipped = [line for line in everyone_s if isinstance(line, Skipped)]
     if processes.is_first:
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text("".join(json.dumps(asdict(line)) + "\n" for line in skipped))

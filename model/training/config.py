@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from model.training.autoencoder import AutoencoderRun
 from model.training.stage import STAGES, Stage
@@ -64,7 +66,7 @@ def read_stage(name: str, config: Path) -> StageConfig:
     start = options.pop("start_from", None)
     changes = _known(options.pop("stage", {}), Stage, f"{name}.stage")
     clips = options.pop("data", {})
-    run = TrainingRun(out_dir=folder / name, **_known(options, TrainingRun, name))
+    run = TrainingRun(out_dir=folder / name, **_complete(options, TrainingRun, name))
     return StageConfig(
         stage_for(replace(STAGES[name], **changes), run.trainable),
         run,
@@ -82,7 +84,7 @@ def read_autoencoder(config: Path) -> AutoencoderRun:
         ValueError: for a key that is not allowed.
     """
     settings = tomllib.loads(config.read_text())
-    options = _known(settings.get("vae", {}), AutoencoderRun, "vae")
+    options = _complete(settings.get("vae", {}), AutoencoderRun, "vae")
     return AutoencoderRun(out_dir=_folder(settings) / "vae", **options)
 
 
@@ -92,17 +94,29 @@ def _folder(settings: Mapping[str, Any]) -> Path:
 
 def _clip_data(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> ClipData:
     table = {"checkpoint": settings.get("checkpoint")} | settings["data"] | changes
-    _known(table, ClipData, "data")
-    for name in ("checkpoint", "sources", "num_frames", "height", "width"):
-        if table.get(name) is None:
-            raise ValueError(f"[data] {name}: is missing")
-    paths = {name: Path(table[name]) for name in ("checkpoint", "cache") if name in table}
-    return ClipData(**(table | paths))
+    given = {name: value for name, value in table.items() if value is not None}
+    return ClipData(**_complete(given, ClipData, "data"))
+
+
+def _complete(options: dict[str, Any], kind: type, table: str) -> dict[str, Any]:
+    known = _known(options, kind, table)
+    for field in fields(kind):
+        if field.default is MISSING and field.name not in {"out_dir", *known}:
+            raise ValueError(f"[{table}] {field.name}: is missing")
+    return known
 
 
 def _known(options: dict[str, Any], kind: type, table: str) -> dict[str, Any]:
     allowed = {field.name for field in fields(kind)} - {"out_dir", "name"}
-    for name in options:
+    types = get_type_hints(kind)
+    checked = {}
+    for name, value in options.items():
         if name not in allowed:
             raise ValueError(f"[{table}] {name}: must be one of {', '.join(sorted(allowed))}")
-    return options
+        is_path = Path in (types[name], *get_args(types[name]))  # which TOML writes as a string
+        try:
+            checked[name] = TypeAdapter(types[name]).validate_python(value, strict=not is_path)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ValueError(f"[{table}] {name} {value!r}: {reason}") from error
+    return checked

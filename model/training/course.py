@@ -14,8 +14,8 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from model.training.clip_cache import ClipCache, ClipShape
-from model.training.clips import Wanted, code_clips
-from model.training.config import ClipData
+from model.training.clips import OnLine, Wanted, code_clips
+from model.training.config import ClipData, StageConfig
 from model.training.data import NULL_PROMPT, BatchMaker, Subject
 from model.training.processes import Processes
 from model.training.stage import Stage
@@ -35,15 +35,16 @@ class Course:
 
 
 def clip_course(
-    data: ClipData, stage: Stage, start: Path | None, out: Path, processes: Processes
+    wanted: StageConfig, data: ClipData, processes: Processes, on_line: OnLine
 ) -> Course:
     """Code the clips, load the network and return the course.
 
     Raises:
-        ValueError: if no clip can be used; lines left out are in `out/skipped.jsonl`.
+        ValueError: if no clip can be used; lines left out are in `skipped.jsonl` beside the run.
         FileNotFoundError: if there is no checkpoint.
     """
-    checkpoint = start or data.checkpoint
+    stage = wanted.stage
+    checkpoint = wanted.start or data.checkpoint
     transformer = load_transformer(checkpoint / "transformer")
     config = transformer.config
     tokenizer = _caption_tokenizer(data.checkpoint)
@@ -54,8 +55,9 @@ def clip_course(
         ClipCache(data.cache, data.checkpoint, shape, length, processes.device),
         Wanted(data.split, stage.target == "caption", tokenizer, config.caption_length),
         length,
-        out / "skipped.jsonl",
+        wanted.run.out_dir / "skipped.jsonl",
         processes,
+        on_line,
     )
     if config.null_condition == "empty_prompt":
         transformer.empty_prompt_embeds = clips.conditions[NULL_PROMPT][None]

@@ -44,15 +44,15 @@ class Memory:
     gradients: float
     optimizer: float
     average: float
-    #: what a block needs whole while it is computed, or buffers of what is sent
-    exchange: float
+    #: weights and gradients that are whole while they are computed with
+    gathered: float
     activations: float
 
     @property
     def total(self) -> float:
         """The sum, to which kernels add their workspace."""
         parts = (self.weights, self.gradients, self.optimizer, self.average)
-        return sum(parts) + self.exchange + self.activations
+        return sum(parts) + self.gathered + self.activations
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _memory(
     share = 1 / world_size
     alone = world_size == 1
     kinds = {
-        "one GPU" if alone else "ddp": (1.0, 0.0 if alone else gradients),
+        "one GPU" if alone else "ddp": (1.0, 0.0),
         # what is around the blocks stays whole for a step, of blocks the present and the next one
         "fsdp2": (share, 2 * (around + block) + block),
     }
@@ -158,10 +158,10 @@ def _memory(
             gradients * part,
             states * part,
             gradients * part,
-            exchange,
+            gathered,
             activations.saved_bytes / 1e9,
         )
-        for kind, (part, exchange) in kinds.items()
+        for kind, (part, gathered) in kinds.items()
         for how, activations in (("all kept", work.plain), ("checkpointing", work.checkpointed))
     }
 

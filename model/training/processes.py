@@ -73,19 +73,26 @@ class Processes:
             transformer: changed in place; under `fsdp2` each process keeps a share of every weight.
             parallel: `ddp` or `fsdp2`.
             has_unused: whether some batches leave weights without gradient.
+
+        Raises:
+            ValueError: if the network cannot be sharded.
         """
-        transformer.to(self.device)
         if self.count == 1:
-            return transformer
+            return transformer.to(self.device)
         if parallel == "ddp":
+            transformer.to(self.device)
             devices = None if self.device.type == "cpu" else [self.device]
             return DistributedDataParallel(
                 transformer,
                 device_ids=devices,
                 forward_sync_buffers=False,
+                gradient_as_bucket_view=True,
                 find_unused_parameters=has_unused,
             )
+        if transformer.config.text_flow == "embedding":  # which reads its table beside the network
+            raise ValueError("parallel 'fsdp2': cannot be had with text_flow 'embedding'")
         _let_sharding_look_into_streams()
+        # this moves block by block: the whole network need not fit on one device
         for block in transformer.blocks:
             fully_shard(block)
         fully_shard(transformer)

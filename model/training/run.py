@@ -14,6 +14,7 @@ from torch import Tensor
 from model.presets import PRESETS
 from model.training.assemble import moving_shapes_pipeline, save_checkpoint
 from model.training.autoencoder import PatchCode, train_autoencoder
+from model.training.clips import OnLine
 from model.training.config import StageConfig, read_autoencoder, read_stage
 from model.training.course import Course, clip_course, load_transformer
 from model.training.data import BatchMaker, ConditionTable
@@ -32,7 +33,10 @@ _RENDER_BATCH = 100
 
 
 def run_stage(
-    stage: str, config: Path, on_step: OnStep = lambda step, total, row: None
+    stage: str,
+    config: Path,
+    on_step: OnStep = lambda step, total, row: None,
+    on_line: OnLine = lambda count, place: None,
 ) -> Path | None:
     """Train one stage to its end, resuming an earlier run of it.
 
@@ -42,6 +46,8 @@ def run_stage(
         stage: `vae`, `base`, `recall` or `refine`.
         config: TOML file; see `model.training.config`.
         on_step: called with (steps done, steps in all, losses), in the first process.
+        on_line: called with (manifest lines done by this process, place of the last one) while
+            clips are coded.
 
     Returns:
         The folder that now holds the stage's result; None but in the first process.
@@ -61,7 +67,7 @@ def run_stage(
     wanted = read_stage(stage, config)
     training = wanted.run
     if wanted.data is not None:
-        course = clip_course(wanted.data, wanted.stage, wanted.start, training.out_dir, processes)
+        course = clip_course(wanted, wanted.data, processes, on_line)
     else:
         with processes.first_alone():
             course = _world_course(wanted)

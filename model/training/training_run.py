@@ -5,6 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+_LEAST = {
+    "num_steps": 1,
+    "batch_size": 1,
+    "learning_rate": 0,
+    "warmup_steps": 1,
+    "weight_decay": 0,
+    "gradient_clip": 0,
+    "save_every": 1,
+    "lora_rank": 1,
+}
 OPTIMIZERS = ("muon", "adamw")
 PARALLEL = ("ddp", "fsdp2")
 
@@ -45,6 +55,12 @@ class TrainingRun:
     parallel: str = "ddp"
 
     def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if (number := getattr(self, name)) < least:
+                raise ValueError(f"{name} {number}: must be at least {least}")
+        for name in ("final_rate", "ema_decay"):
+            if not 0 <= (number := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} {number}: must be from 0 to 1")
         for name, allowed in (("optimizer", OPTIMIZERS), ("parallel", PARALLEL)):
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"{name} {value!r}: must be one of {', '.join(allowed)}")

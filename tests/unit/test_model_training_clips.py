@@ -217,6 +217,14 @@ def test_the_cache_of_another_coder_is_another(tiny_checkpoint, tmp_path):
     assert fingerprint(copy, parts) != fingerprint(tiny_checkpoint, parts)
 
 
+def test_lines_are_counted_while_they_are_coded(trained):
+    folder, manifest, _ = trained
+    seen = []
+    run_stage("recall", folder / "config.toml", on_line=lambda *line: seen.append(line))
+    numbers = (1, 2, 3, 4, 6)  # the fifth is of another split
+    assert seen == [(n, f"{manifest} line {number}") for n, number in enumerate(numbers, start=1)]
+
+
 def test_refinement_needs_captions(trained, tiny_checkpoint, tmp_path):
     rows = [line(str(trained[0] / "a.mp4"), caption=None)]
     manifest = write_manifest(tmp_path, rows)

@@ -129,7 +129,7 @@ def test_frozen_weights_have_no_gradients_states_or_average(paper, trainable):
     assert plan.trained_parameters < plan.parameters
     assert memory.gradients == memory.average == pytest.approx(4 * plan.trained_parameters / 1e9)
     assert memory.gradients < memory.weights
-    assert memory.exchange == 0
+    assert memory.gathered == 0
 
 
 def test_muon_keeps_less_than_adam(paper):

@@ -161,6 +161,12 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path):
         three.rows(4)
 
 
+def test_embedded_captions_cannot_be_sharded():
+    transformer = tiny_transformer(text_flow="embedding")
+    with pytest.raises(ValueError, match="'fsdp2': cannot be had with text_flow 'embedding'"):
+        Processes(0, 2, torch.device("cpu")).place(transformer, "fsdp2", has_unused=False)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
