@@ -20,6 +20,7 @@ USED_KEY = "univigu:keys:used"
 AREAS = ("videos", "captions", "files", "batches", "webhooks")
 #: operating the service; not part of the scopes that a key has by default
 ADMIN = "admin"
+_ID_PREFIX = "key_"
 DEFAULT_SCOPES = frozenset(f"{area}:{access}" for area in AREAS for access in ("read", "write"))
 ALL_SCOPES = DEFAULT_SCOPES | {ADMIN}
 
@@ -45,6 +46,11 @@ class ApiKey(BaseModel):
 def digest_of(secret: str) -> str:
     """Return the hash by which a key is known; a random key needs no salt."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def is_key_id(account: str) -> bool:
+    """Return whether an account is that of a key that was made, not of one in the settings."""
+    return account.startswith(_ID_PREFIX)
 
 
 def parse_scopes(words: Iterable[str]) -> frozenset[str]:
@@ -93,7 +99,7 @@ class KeyStore:
         """
         secret = "uvk_" + secrets.token_urlsafe(32)
         key = ApiKey(
-            id="key_" + secrets.token_hex(8),
+            id=_ID_PREFIX + secrets.token_hex(8),
             name=name,
             digest=digest_of(secret),
             hint=secret[-4:],

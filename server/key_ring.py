@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import redis
 
-from contract.keys import ALL_SCOPES, ApiKey, KeyStore, digest_of
+from contract.keys import ALL_SCOPES, ApiKey, KeyStore, digest_of, is_key_id
 from server.settings import ServerSettings
 
 FRESH_SECONDS = 1.0
@@ -78,6 +78,8 @@ class KeyRing:
 
     def limit(self, account: str, name: str, default: int | None) -> int | None:
         """Return a limit of an account's key, named as in `ApiKey`; else the server's default."""
+        if is_key_id(account):
+            self._refresh()  # a batch asks for its limits without a request
         own: int | None = getattr(self._by_id.get(account), name, None)
         return default if own is None else own
 

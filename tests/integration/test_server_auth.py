@@ -13,6 +13,7 @@ from worker_house import until
 from contract.keys import KEYS_KEY, KeyStore, parse_scopes
 from server.app import create_app
 from server.auth import needed_scope
+from server.key_ring import KeyRing
 from server.settings import ServerSettings
 
 BODY = {"prompt": "a red circle"}
@@ -214,6 +215,14 @@ class TestLimits:
                 assert answer.status_code == 200
             answer = api.post("/v1/videos", json=BODY, headers=header)
             assert code(answer) == (429, "rate_limit_exceeded")
+
+    def test_are_known_before_the_key_was_seen(
+        self, server_settings: ServerSettings, keys: KeyStore
+    ) -> None:
+        key, _ = keys.create("test", parse_scopes(()), max_live_jobs=1)
+        ring = KeyRing(keys._redis, server_settings)
+        assert ring.limit(key.id, "max_live_jobs", 3) == 1
+        assert ring.limit("of-the-settings", "max_live_jobs", 3) == 3
 
     def test_of_live_jobs(self, api: TestClient, keys: KeyStore) -> None:
         header = bearer(keys, max_live_jobs=1, max_creates_per_minute=100)
