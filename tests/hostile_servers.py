@@ -7,6 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import pytest
+
+#: stands for this machine where `resolve` and `reach` say so: nothing leaves it
+PUBLIC = "93.184.216.34"
+
 Answer = Callable[[socket.socket], None]
 
 
@@ -89,3 +94,32 @@ def dripping(data: bytes, seconds: float = 0.1) -> Answer:
 def silent(connection: socket.socket) -> None:
     """Say nothing until the client leaves."""
     connection.recv(1)
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
+    """Let each `.example` resolve to the next answer, the last one for ever; return those asked."""
+    asked: list[str] = []
+    lookup = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *more: object, **named: object) -> object:
+        if host.endswith(".example"):
+            asked.append(host)
+            host = answers[min(len(asked), len(answers)) - 1]
+        return lookup(host, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+def reach(monkeypatch: pytest.MonkeyPatch, port: int) -> list[str]:
+    """Let the public address be a server of this machine; return what is connected to."""
+    reached: list[str] = []
+    connect = socket.create_connection
+
+    def create_connection(address: tuple[str, int], *more: object, **named: object) -> object:
+        reached.append(address[0])
+        assert address[0] == PUBLIC
+        return connect(("127.0.0.1", port), *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    return reached

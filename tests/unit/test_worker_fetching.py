@@ -7,7 +7,17 @@ import time
 from pathlib import Path
 
 import pytest
-from hostile_servers import dripping, endless, hostile_server, redirect, silent, whole
+from hostile_servers import (
+    PUBLIC,
+    dripping,
+    endless,
+    hostile_server,
+    reach,
+    redirect,
+    resolve,
+    silent,
+    whole,
+)
 from webhook_receivers import self_signed
 
 from worker.fetching import MAX_REDIRECTS, FetchError, FetchLimits, fetch
@@ -15,8 +25,6 @@ from worker.fetching import MAX_REDIRECTS, FetchError, FetchLimits, fetch
 pytestmark = pytest.mark.timeout(60)
 
 VIDEO = "Content-Type: video/mp4"
-#: what is reached by name is for the test to say: nothing leaves this machine
-PUBLIC = "93.184.216.34"
 
 
 @pytest.fixture
@@ -67,35 +75,6 @@ def test_a_video_is_fetched_through_redirects(path: Path) -> None:
 )
 def test_what_is_not_public_https_is_refused(path: Path, url: str) -> None:
     assert refusal(url, path, limits(private=False)).code == "url_not_allowed"
-
-
-def resolve(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
-    """Let each `.example` resolve to the next answer, the last one for ever; return those asked."""
-    asked: list[str] = []
-    lookup = socket.getaddrinfo
-
-    def getaddrinfo(host: str, *more: object, **named: object) -> object:
-        if host.endswith(".example"):
-            asked.append(host)
-            host = answers[min(len(asked), len(answers)) - 1]
-        return lookup(host, *more, **named)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return asked
-
-
-def reach(monkeypatch: pytest.MonkeyPatch, port: int) -> list[str]:
-    """Let the public address be a server of this machine; return what is connected to."""
-    reached: list[str] = []
-    connect = socket.create_connection
-
-    def create_connection(address: tuple[str, int], *more: object, **named: object) -> object:
-        reached.append(address[0])
-        assert address[0] == PUBLIC
-        return connect(("127.0.0.1", port), *more, **named)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(socket, "create_connection", create_connection)
-    return reached
 
 
 @pytest.fixture
