@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -19,7 +19,8 @@ from cli.terminal import ItemBars, interruptible, progress_bar, refuse
 if TYPE_CHECKING:
     from cli.backend import Backend
     from cli.inputs import Found
-    from cli.sidecars import Style
+    from cli.shard import Shard
+    from cli.sidecars import Sidecars, Style
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _SERVER_JOBS = 4
@@ -83,7 +84,6 @@ def caption(  # noqa: PLR0913 - one parameter per option
     from cli.crew import Crew
     from cli.index import open_index
     from cli.shard import Shard
-    from cli.sidecars import place_sidecars
 
     rows = Rows(as_json)
     try:
@@ -104,9 +104,7 @@ def caption(  # noqa: PLR0913 - one parameter per option
                 bars.step(at, of)
 
             desk = Desk(backend, known, question, resume or watch is not None, on_step)
-            for found, arrived in _passes(path, watch):
-                mine = part.of(arrived)
-                places = place_sidecars([one for one in found if one.error is None], out, style)
+            for mine, places in _passes(path, watch, part, out, style):
                 bars.more_items(len(mine))
                 for row in crew.results(mine, partial(desk.row, places)):
                     rows.add(row)
@@ -118,17 +116,23 @@ def caption(  # noqa: PLR0913 - one parameter per option
 
 
 def _passes(
-    arguments: list[str], watch_seconds: float | None
-) -> Iterator[tuple[list[Found], list[Found]]]:
-    """Yield all videos, and those of them that are to be done now."""
+    arguments: list[str], watch_seconds: float | None, part: Shard, out: Path | None, style: Style
+) -> Iterator[tuple[list[Found], Mapping[str, Sidecars]]]:
+    """Yield the videos that are to be done now, and where the texts of all of them go."""
     from cli.inputs import find_videos
+    from cli.sidecars import place_sidecars
     from cli.watching import arrivals
 
-    if watch_seconds is not None:
-        yield from arrivals(lambda: find_videos(arguments), watch_seconds)
-        return
-    found = find_videos(arguments)
-    yield found, found
+    def find() -> list[Found]:
+        return find_videos(arguments)
+
+    def once() -> Iterator[tuple[list[Found], list[Found]]]:
+        found = find()
+        yield found, found
+
+    for every, arrived in once() if watch_seconds is None else arrivals(find, watch_seconds):
+        places = place_sidecars([item for item in every if item.error is None], out, style)
+        yield part.of(arrived), places
 
 
 def _style(formats: str, language: str | None) -> Style:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 #: how long interrupted items may take to let go, e.g. to cancel their jobs
@@ -39,21 +40,19 @@ class Crew:
             raise Stopped
 
     def results(self, items: Sequence[Item], work: Callable[[Item], Result]) -> Iterator[Result]:
-        """Yield what the work returns, as it gets done; at most twice `size` items are begun."""
+        """Yield what the work returns, in the order of the items, at most twice `size` ahead."""
         if self._size == 1:
             yield from map(work, items)
             return
         pool = ThreadPoolExecutor(self._size)
-        pending: set[Future[Result]] = set()
+        pending: deque[Future[Result]] = deque()
         try:
             for item in items:
-                pending.add(pool.submit(work, item))
+                pending.append(pool.submit(work, item))
                 if len(pending) == 2 * self._size:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
+                    yield pending.popleft().result()
             while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
+                yield pending.popleft().result()
         except BaseException:
             self._stop.set()
             for future in pending:
