@@ -1,13 +1,9 @@
 """A whole worker with a stand-in for the model: what survives when a process of it dies."""
 
-import io
 import signal
-import zipfile
 
-import numpy as np
 import psutil
 import pytest
-from hostile_servers import hostile_server, redirect, whole
 from rq.job import JobStatus
 from video_files import numbered_video
 from worker_house import House, until
@@ -18,7 +14,6 @@ from contract.records import Status
 from worker.delivery import deliver
 from worker.protocol import SPRITESHEET_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done
 from worker.tickets import enqueue
-from worker.video_io import thumbnail_jpeg
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -63,7 +58,6 @@ def _house(url, folder):
         grace_seconds=0.3,
         generate_slots=2,
         understand_slots=1,
-        allow_private_urls=True,
     )
 
 
@@ -88,74 +82,6 @@ def test_every_step_is_reported_in_order(shared):
     assert shared.steps(job_id) == [[1, 2, 3, 4]]
     assert shared.events(job_id)[0] == "queued"
     assert shared.events(job_id)[-1] == "completed"
-
-
-def test_understand_job_gets_the_clip_at_the_size_of_the_checkpoint(shared, small_video):
-    shared.artifacts.put("uploads/u/source", small_video, "video/mp4")
-    record = shared.completed(shared.understand("uploads/u/source"))
-    assert record.result.text.startswith("uint8 (5, 32, 48, 3), mean ")
-    assert record.result.stage_durations["read"] > 0
-    assert record.result.input_seconds == pytest.approx(1.0)
-
-
-def test_video_is_cut_into_segments_with_a_text_and_a_time_each(shared, small_video):
-    shared.artifacts.put("uploads/s/source", small_video, "video/mp4")
-    job_id = shared.understand("uploads/s/source", segment_seconds=0.4)
-    result = shared.completed(job_id).result
-    spans = [(segment.start, segment.end) for segment in result.segments]
-    assert spans == [(0, 0.4), (0.4, 0.8), (0.8, pytest.approx(1.0))]
-    texts = [segment.text for segment in result.segments]
-    assert len(set(texts)) == 3
-    assert result.text == "\n".join(texts)
-    assert result.input_seconds == pytest.approx(1.0)
-
-
-def test_video_that_would_be_too_many_segments_is_refused(shared, small_video):
-    shared.artifacts.put("uploads/s/source", small_video, "video/mp4")
-    error = shared.ended(shared.understand("uploads/s/source", segment_seconds=0.005)).error
-    assert error.code == "too_many_segments"
-    assert "segment_seconds must be at least" in error.message
-
-
-def test_single_pictures_are_a_clip_without_a_duration(shared):
-    picture = thumbnail_jpeg(np.full((64, 96, 3), 200, np.uint8))
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name in ("0", "1"):
-            archive.writestr(name, picture)
-    shared.artifacts.put("uploads/p/source", file.getvalue(), "application/zip")
-    result = shared.completed(shared.understand("uploads/p/source")).result
-    assert result.text == "uint8 (5, 32, 48, 3), mean 200"
-    assert result.input_seconds is None
-    assert "repeated 3 times" in result.notes[0]
-
-
-def test_video_behind_a_url_is_fetched_by_the_slot(shared, small_video):
-    answers = {
-        "/a.mp4": redirect("/b.mp4"),
-        "/b.mp4": whole(small_video, "Content-Type: video/mp4"),
-        "/page": whole(b"<html>", "Content-Type: text/html"),
-    }
-    with hostile_server(answers) as server:
-        record = shared.completed(shared.understand(f"{server.url}/a.mp4"))
-        assert record.result.input_seconds == pytest.approx(1.0)
-        error = shared.ended(shared.understand(f"{server.url}/page")).error
-    assert (error.code, error.param) == ("unsupported_media_type", "video_url")
-
-
-def test_understand_job_of_a_file_that_is_no_video_fails_with_the_code_of_the_reader(shared):
-    shared.artifacts.put("uploads/bad/source", b"this is no video" * 100, "video/mp4")
-    job_id = shared.understand("uploads/bad/source")
-    record = shared.ended(job_id)
-    assert record.status is Status.FAILED
-    assert (record.error.code, record.error.param) == ("invalid_video", "video")
-    assert record.attempt == 1
-
-
-def test_understand_job_whose_source_is_gone_says_so(shared):
-    record = shared.ended(shared.understand("uploads/gone/source"))
-    assert record.error.code == "storage_error"
-    assert "no longer in the artifact store" in record.error.message
 
 
 def test_request_that_the_model_refuses_fails_with_its_words(shared):
