@@ -1,7 +1,7 @@
 """An engine without a model, as a script: the real loop on the real socket, with steps that sleep.
 
 A prompt says what happens: `poison` kills the process at the second step, `refuse` is a request
-that the model does not take, `flood` ends the job with a message that no defect of ours explains.
+that the model does not take, `whose` is answered with the account, `defect` is one of ours.
 """
 
 import os
@@ -66,6 +66,7 @@ class StandIn:
                 yield _preview(request, step, start.workdir)
         texts = _segment_texts(start.workdir)
         text = "\n".join(texts) or _make(request, start.workdir)
+        text = start.account if act == "whose" else text
         yield Done(text=text, segment_texts=texts, seed=request.seed, stage_durations={})
 
     def explain(self, error):

@@ -29,6 +29,7 @@ def house(redis_server, tmp_path_factory, tiny_checkpoint):
         num_threads=1,
         generate_slots=2,
         understand_slots=2,
+        memory_bytes=512 << 20,
     )
     house.start(["-m", "worker"])
     yield house
@@ -219,6 +220,12 @@ def test_shape_that_the_checkpoint_does_not_take_is_refused_by_name(house, make)
     record = house.ended(make(height=33))
     assert record.error.code == "invalid_request"
     assert record.error.message.startswith("height 33")
+
+
+def test_video_that_would_never_fit_is_refused_before_its_first_step(house, make):
+    record = house.ended(make(height=4096, width=4096, num_frames=81))
+    assert (record.error.code, record.step, record.attempt) == ("out_of_memory", 0, 1)
+    assert "MB; the engine has" in record.error.message
 
 
 def test_job_of_a_killed_engine_completes_with_the_same_bytes(house, make, generated):

@@ -1,4 +1,4 @@
-"""Previews of a running video, through a whole worker with a stand-in for the model."""
+"""What an attempt tells the engine and hears from it, with a stand-in for the model."""
 
 import io
 
@@ -8,7 +8,9 @@ from worker_house import House
 
 from contract.artifacts import preview_key
 from contract.events import read_events
+from contract.records import new_job_id
 from worker.retention import Retention
+from worker.tickets import enqueue
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -73,3 +75,13 @@ def test_preview_that_the_store_does_not_take_costs_its_picture_alone(house):
     house.artifacts.put(f"{blocker}/taken", b"", "text/plain")
     house.completed(job_id)
     assert previews(house, job_id)[-1]["frame"] is None
+
+
+def test_engine_learns_whose_job_it_is(house):
+    request = house.request("whose")
+    job_id = new_job_id(request.kind)
+    with house.redis.pipeline() as pipeline:
+        house.jobs.create(job_id, request, pipeline, account="team")
+        pipeline.execute()
+    enqueue(house.queues[request.kind], job_id)
+    assert house.completed(job_id).result.text == "team"
