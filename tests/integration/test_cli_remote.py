@@ -1,8 +1,12 @@
 """The backend that is a server: one job per item, and none twice."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+from cli_house import environment, until
 
 from cli.backend import TextWish, VideoWish
 from cli.items import BadOption, ItemFailed
@@ -122,3 +126,32 @@ def test_a_server_that_is_away_fails_the_item_for_now(wish):
         with pytest.raises(ItemFailed, match="no answer") as failed:
             RemoteModel(client).describe(wish, lambda at, of: None)
     assert not failed.value.is_final
+
+
+def test_ctrl_c_cancels_every_job_and_leaves_no_text(live_url, worker, tmp_path):
+    folder = tmp_path / "media"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.mp4").write_text(f"clip {number}")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "cli.main",
+            "caption",
+            str(folder),
+            "--url",
+            live_url,
+            "--jobs",
+            "3",
+        ],
+        env=environment(tmp_path, UNIVIGU_INDEX=tmp_path / "captions.db"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: len(worker.jobs.live_ids()) == 3, 60)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr.splitlines()[-1]) == (130, "interrupted")
+    assert {job.status for job in jobs(worker)} == {Status.CANCELLED}
+    assert sorted(path.name for path in folder.iterdir()) == [f"{n}.mp4" for n in range(6)]
