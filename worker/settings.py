@@ -58,8 +58,7 @@ class WorkerSettings(SharedSettings):
     cache_bytes: int | None = Field(
         default=None,
         ge=0,
-        description="How much of that keeps clips and prompts that may come again. "
-        "Unset: a tenth.",
+        description="How much of that keeps clips and prompts that may come again. Unset: a tenth.",
     )
     generate_slots: int = Field(default=2, ge=0, description="Videos generated at the same time.")
     understand_slots: int = Field(default=8, ge=0, description="Videos captioned at the same time.")

@@ -3,9 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
+from engine_thread import Engine, replies, until
 
 from model.memory import Need
 from worker.engine.admission import Admission
+from worker.protocol import MAX_MESSAGE
 
 
 class Job:
@@ -98,3 +100,48 @@ def test_engine_restarts_only_where_memory_stays_lost(is_clean):
     assert not gate.must_restart([job])  # not while others run
     assert gate.must_restart([]) is not is_clean
     assert not gate.must_restart([])
+
+
+def narrow(release=lambda: True):
+    """Return an admission for one video at a time."""
+    return Admission(10, lambda _: Need(6, 2), release)
+
+
+def test_job_waits_until_there_is_memory_for_it(tmp_path):
+    engine = Engine(tmp_path, narrow())
+    first = engine.submit("first", "slow", steps=20)
+    first.recv(MAX_MESSAGE)
+    second = engine.submit("second")
+    assert replies(first)[-1].text == "first"
+    assert replies(second)[-1].text == "second"
+    engine.close()
+    order = engine.runner.order
+    assert order == ["first"] * 20 + ["second"] * 3
+
+
+def test_waiting_job_can_be_cancelled(tmp_path):
+    engine = Engine(tmp_path, narrow())
+    first = engine.submit("first", "slow", steps=100_000)
+    first.recv(MAX_MESSAGE)
+    engine.submit("second").close()
+    turns = engine.beats
+    until(lambda: engine.beats > turns + 5)  # to accept, to hear, to see it leave
+    first.close()
+    assert replies(engine.submit("third"))[-1].text == "third"
+    engine.close()
+    assert "second" not in engine.runner.order
+
+
+def test_out_of_memory_fails_one_job_and_its_like_are_refused_unstarted(tmp_path):
+    engine = Engine(tmp_path, narrow())
+    assert replies(engine.submit("large", "burst"))[-1].code == "out_of_memory"
+    assert "needs about" in replies(engine.submit("again"))[-1].message
+    engine.close()
+    assert engine.runner.order == ["large"]
+
+
+def test_engine_that_does_not_get_its_memory_back_leaves(tmp_path):
+    engine = Engine(tmp_path, narrow(lambda: False))
+    replies(engine.submit("large", "burst"))
+    until(lambda: not engine.is_alive())
+    engine.close()

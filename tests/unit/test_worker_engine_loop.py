@@ -1,144 +1,9 @@
-"""The engine's loop on its real socket, in a thread, with jobs that need no model."""
-
-import threading
-import time
-from pathlib import Path
+"""The engine's loop: whose turn it is, and what a slot hears of its job."""
 
 import pytest
+from engine_thread import Engine, replies, until
 
-from contract.requests import GenerateRequest, UnderstandRequest
-from model.memory import Need
-from worker.engine.admission import Admission
-from worker.engine.loop import Loop
-from worker.engine.sharing import SharedStep
-from worker.protocol import (
-    MAX_MESSAGE,
-    Done,
-    Failed,
-    Progress,
-    Start,
-    decode_reply,
-    new_socket,
-)
-
-
-class Runner:
-    """Jobs that count their steps; `prompt` says how they end.
-
-    The steps of questions are shared by those that ask the same.
-    """
-
-    def __init__(self):
-        self.closed = []
-        self.order = []
-        self.calls = []
-
-    def answer(self, items):
-        self.calls.append(sorted(items))
-        time.sleep(0.002)  # so that jobs that are sent in a row are there together
-        if len(items) > 1 and "crowd" in self.calls[-1][0]:
-            raise MemoryError
-        if "worst" in items:
-            raise ValueError("worst")
-        return [f"answer to {item}" for item in items]
-
-    def share(self, start):
-        request, batched = start.request, 1
-        for step in range(1, request.num_inference_steps + 1):
-            shared = SharedStep(start.id, self.answer, request.instruction)
-            yield shared
-            assert shared.result() == f"answer to {start.id}"
-            batched = max(batched, shared.batched)
-            yield Progress(phase="denoise", step=step, of=request.num_inference_steps)
-        yield Done(text=start.id, seed=0, stage_durations={}, batched=batched)
-
-    def start(self, start):
-        request = start.request
-        if getattr(request, "instruction", None):
-            yield from self.share(start)
-            return
-        try:
-            for step in range(1, request.num_inference_steps + 1):
-                self.order.append(start.id)
-                if getattr(request, "prompt", "") == "slow":
-                    time.sleep(0.01)
-                if getattr(request, "prompt", "") == "burst":
-                    raise MemoryError
-                if getattr(request, "prompt", "") == "fail":
-                    raise ValueError("width=7")
-                yield Progress(phase="denoise", step=step, of=request.num_inference_steps)
-            yield Done(text=start.id, seed=0, stage_durations={})
-        finally:
-            self.closed.append((start.id, start.attempt))
-
-    def explain(self, error):
-        if isinstance(error, MemoryError):
-            return Failed(code="out_of_memory", message="full")
-        return Failed(code="invalid_request", message=str(error))
-
-
-class Engine:
-    def __init__(self, folder, admission=None):
-        self.path = folder / "e.sock"
-        self.runner = Runner()
-        self.beats = 0
-        listener = new_socket()
-        listener.bind(str(self.path))
-        listener.listen()
-        self._listener = listener
-        self.loop = Loop(listener, self.runner, self._beat, admission)
-        self._thread = threading.Thread(target=self.loop.run)
-        self._thread.start()
-
-    def _beat(self):
-        self.beats += 1
-
-    def close(self):
-        self.loop.stop(5)
-        self._thread.join(10)
-        assert not self._thread.is_alive()
-        self._listener.close()
-
-    def is_alive(self):
-        return self._thread.is_alive()
-
-    def connect(self):
-        connection = new_socket()
-        connection.settimeout(10)
-        connection.connect(str(self.path))
-        return connection
-
-    def submit(self, job_id, prompt="", steps=3, attempt=1, account=""):
-        request = GenerateRequest(
-            prompt=prompt or "a ball",
-            seed=0,
-            height=8,
-            width=8,
-            num_frames=1,
-            fps=1,
-            num_inference_steps=steps,
-            guidance_scale=1.0,
-        )
-        return self._send(
-            Start(
-                id=job_id,
-                attempt=attempt,
-                request=request,
-                workdir=Path("/w"),
-                account=account,
-            )
-        )
-
-    def caption(self, job_id, steps=3, instruction=None):
-        request = UnderstandRequest(
-            source="s", seed=0, num_inference_steps=steps, instruction=instruction
-        )
-        return self._send(Start(id=job_id, attempt=1, request=request, workdir=Path("/w")))
-
-    def _send(self, start):
-        connection = self.connect()
-        connection.send(start.encode())
-        return connection
+from worker.protocol import MAX_MESSAGE, Done, Failed
 
 
 @pytest.fixture
@@ -146,22 +11,6 @@ def engine(tmp_path):
     engine = Engine(tmp_path)
     yield engine
     engine.close()
-
-
-def replies(connection):
-    """Read all that the engine says about a job."""
-    heard = []
-    with connection:
-        while data := connection.recv(MAX_MESSAGE):
-            heard.append(decode_reply(data))
-    return heard
-
-
-def until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_job_reports_every_step_and_ends_with_its_result(engine):
@@ -252,42 +101,6 @@ def test_stopping_engine_waits_no_longer_than_it_was_told(tmp_path):
     assert not any(isinstance(reply, Done) for reply in replies(connection))
 
 
-def ask(engine, questions, steps=3):
-    """Return the last reply to each, all asked while a slow video keeps the engine busy."""
-    video = engine.submit("v", "slow", steps=100_000)
-    video.recv(MAX_MESSAGE)
-    asked = [engine.caption(name, steps, instruction) for name, instruction in questions]
-    last = [replies(connection)[-1] for connection in asked]
-    video.close()
-    return last
-
-
-def test_questions_of_a_group_share_their_steps(engine):
-    answers = ask(engine, [("a", "color"), ("b", "color"), ("c", "size")], steps=50)
-    assert [answer.text for answer in answers] == ["a", "b", "c"]
-    assert [answer.batched for answer in answers] == [2, 2, 1]
-    assert ["a", "b"] in engine.runner.calls
-    assert not any("c" in call and len(call) > 1 for call in engine.runner.calls)
-
-
-def test_each_question_of_a_group_takes_every_step_once(engine):
-    ask(engine, [("a", "color"), ("b", "color")], steps=20)
-    taken = [name for call in engine.runner.calls for name in call]
-    assert (taken.count("a"), taken.count("b")) == (20, 20)
-
-
-def test_what_fails_together_is_tried_alone(engine):
-    answers = ask(engine, [("crowd 1", "color"), ("crowd 2", "color")], steps=30)
-    assert [answer.text for answer in answers] == ["crowd 1", "crowd 2"]
-    assert [answer.batched for answer in answers] == [1, 1]
-
-
-def test_one_of_a_group_that_fails_fails_alone(engine):
-    good, bad = ask(engine, [("good", "color"), ("worst", "color")], steps=30)
-    assert good.text == "good"
-    assert bad.message == "worst"
-
-
 def test_cancelled_job_takes_at_most_the_step_that_runs(engine):
     connection = engine.submit("v", "slow", steps=100_000)
     connection.recv(MAX_MESSAGE)
@@ -315,48 +128,3 @@ def test_accounts_take_turns(engine):
     order = engine.runner.order
     first = order.index("b")
     assert len(order[first : len(order) - order[::-1].index("b")]) == 19
-
-
-def narrow(release=lambda: True):
-    """Return an admission for one video at a time."""
-    return Admission(10, lambda _: Need(6, 2), release)
-
-
-def test_job_waits_until_there_is_memory_for_it(tmp_path):
-    engine = Engine(tmp_path, narrow())
-    first = engine.submit("first", "slow", steps=20)
-    first.recv(MAX_MESSAGE)
-    second = engine.submit("second")
-    assert replies(first)[-1].text == "first"
-    assert replies(second)[-1].text == "second"
-    engine.close()
-    order = engine.runner.order
-    assert order == ["first"] * 20 + ["second"] * 3
-
-
-def test_waiting_job_can_be_cancelled(tmp_path):
-    engine = Engine(tmp_path, narrow())
-    first = engine.submit("first", "slow", steps=100_000)
-    first.recv(MAX_MESSAGE)
-    engine.submit("second").close()
-    turns = engine.beats
-    until(lambda: engine.beats > turns + 5)  # to accept, to hear, to see it leave
-    first.close()
-    assert replies(engine.submit("third"))[-1].text == "third"
-    engine.close()
-    assert "second" not in engine.runner.order
-
-
-def test_out_of_memory_fails_one_job_and_its_like_are_refused_unstarted(tmp_path):
-    engine = Engine(tmp_path, narrow())
-    assert replies(engine.submit("large", "burst"))[-1].code == "out_of_memory"
-    assert "needs about" in replies(engine.submit("again"))[-1].message
-    engine.close()
-    assert engine.runner.order == ["large"]
-
-
-def test_engine_that_does_not_get_its_memory_back_leaves(tmp_path):
-    engine = Engine(tmp_path, narrow(lambda: False))
-    replies(engine.submit("large", "burst"))
-    until(lambda: not engine.is_alive())
-    engine.close()
