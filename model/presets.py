@@ -18,6 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_layers": 40,
     },
     "demo": {
+        "patch_size": (1, 1, 1),
         "num_attention_heads": 6,
         "attention_head_dim": 32,
         "ffn_dim": 768,
@@ -25,6 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "freq_dim": 128,
         "text_dim": 128,
         "rope_max_seq_len": 64,
+        "rope_spacing": 0.5,
         "caption_vocab_size": 66,
         "caption_length": 20,
         "condition_length": 24,
