@@ -22,6 +22,7 @@ def _known(event_type: str) -> str:
 EventType = Annotated[str, AfterValidator(_known)]
 EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=len(EVENT_TYPES))]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
+Url = Annotated[str, Field(min_length=1)]
 
 
 class _Body(BaseModel):
@@ -32,7 +33,7 @@ class EndpointCreate(_Body):
     """A new endpoint."""
 
     name: Name = Field(description="For people")
-    url: str = Field(description="Receives a POST for every event; `https`, a public address")
+    url: Url = Field(description="Receives a POST for every event; `https`, a public address")
     event_types: EventTypes = Field(description="What to be told of")
 
 
@@ -40,7 +41,7 @@ class EndpointUpdate(_Body):
     """What is to change of an endpoint."""
 
     name: Name | None = Field(default=None, description="For people")
-    url: str | None = Field(default=None, description="As for a new one")
+    url: Url | None = Field(default=None, description="As for a new one")
     event_types: EventTypes | None = Field(default=None, description="All of them, not more ones")
 
 

@@ -200,12 +200,19 @@ class TestRefusals:
             ({"name": ""}, "name"),
             ({"name": None}, "name"),
             ({"secret": "x"}, "secret"),
+            ({"url": ""}, "url"),
         ],
     )
     def test_another_wrong_field_is_named(self, api: TestClient, change, param: str) -> None:
         body = {"name": "mine", "url": "https://8.8.8.8/", "event_types": ["video.completed"]}
         answer = api.post(ENDPOINTS, json=body | change)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+    def test_an_endpoint_keeps_its_url(self, api: TestClient) -> None:
+        made = register(api, "https://8.8.8.8/")
+        answer = api.post(f"{ENDPOINTS}/{made['id']}", json={"url": ""})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "url")
+        assert api.get(f"{ENDPOINTS}/{made['id']}").json()["url"] == "https://8.8.8.8/"
 
     def test_there_is_a_limit_on_endpoints(self, api: TestClient) -> None:
         for _ in range(MAX_ENDPOINTS):
