@@ -6,6 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+#: for a route whose successes are no JSON: FastAPI would announce its errors as what those are
+JSON_ERRORS: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "The error envelope",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},
+    }
+}
+
 
 def body_schema(model: type[BaseModel], file: str | None = None) -> dict[str, Any]:
     """Return the OpenAPI part for a body that is JSON or a form.

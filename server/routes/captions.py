@@ -19,7 +19,7 @@ from server.caption_request import CaptionCreate
 from server.content import content_response
 from server.errors import NotFound
 from server.events import LastEventId, follow_as_sse
-from server.openapi import body_schema
+from server.openapi import JSON_ERRORS, body_schema
 from server.repeats import InjectedOrigin
 from server.services import InjectedServices
 from server.starting import start_caption
@@ -79,7 +79,7 @@ def cancel_caption(services: InjectedServices, record: Found, response: Response
     return jobs.show(services, record, caption_view, response)
 
 
-@router.get("/{caption_id}/events", response_class=EventSourceResponse)
+@router.get("/{caption_id}/events", response_class=EventSourceResponse, responses=JSON_ERRORS)
 async def caption_events(
     services: InjectedServices, record: Found, last_event_id: LastEventId = "0"
 ) -> AsyncIterator[ServerSentEvent]:

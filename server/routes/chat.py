@@ -36,7 +36,11 @@ _BREATH_SECONDS = 10
     openapi_extra=json_schema(ChatCreate),
     response_class=Response,
     responses={
-        200: {"model": ChatCompletion, "description": "The completion, or its chunks as events"}
+        200: {
+            "model": ChatCompletion,
+            "content": {"text/event-stream": {}},
+            "description": "The completion, or its chunks as events",
+        }
     },
 )
 async def create_chat_completion(

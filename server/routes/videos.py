@@ -17,7 +17,7 @@ from server.bodies import InjectedBody
 from server.content import Content, content_response, stored
 from server.errors import InvalidRequest, NotFound
 from server.events import LastEventId, find_preview, follow_as_sse
-from server.openapi import body_schema
+from server.openapi import JSON_ERRORS, body_schema
 from server.repeats import InjectedOrigin
 from server.services import InjectedServices, Services
 from server.starting import start_video
@@ -99,7 +99,7 @@ def cancel_video(services: InjectedServices, record: Found, response: Response) 
     return jobs.show(services, jobs.find(services, "", "generate", record.id), video_view, response)
 
 
-@router.get("/{video_id}/events", response_class=EventSourceResponse)
+@router.get("/{video_id}/events", response_class=EventSourceResponse, responses=JSON_ERRORS)
 async def video_events(
     services: InjectedServices, record: Found, last_event_id: LastEventId = "0"
 ) -> AsyncIterator[ServerSentEvent]:
