@@ -12,8 +12,10 @@ from typing import Any
 
 import redis
 from pydantic import BaseModel, ConfigDict
+from redis.client import Pipeline
 
 from contract.files import Purpose
+from contract.usage import keep
 
 #: from creation to the last moment at which it can be completed
 UPLOAD_SECONDS = 3600
@@ -77,10 +79,9 @@ class UploadStore:
         self._redis = connection
 
     def create(self, record: UploadRecord) -> None:
-        """Write a new record."""
+        """Write a new record; it stays until the upload is ended."""
         with self._redis.pipeline() as pipeline:
-            end = int(record.expires_at + _REMEMBERED_SECONDS)
-            pipeline.set(_key(record.id), record.model_dump_json(), exat=end)
+            pipeline.set(_key(record.id), record.model_dump_json())
             pipeline.zadd(_OPEN, {record.id: record.expires_at})
             pipeline.execute()
 
@@ -91,10 +92,9 @@ class UploadStore:
 
     def add_part(self, record: UploadRecord, part_id: str, size: int) -> None:
         """Note a part that is stored; `size` in bytes."""
-        key = _parts_key(record.id)
         with self._redis.pipeline() as pipeline:
-            pipeline.hset(key, part_id, str(size))
-            pipeline.expireat(key, int(record.expires_at + _REMEMBERED_SECONDS))
+            pipeline.hset(_parts_key(record.id), part_id, str(size))
+            keep(pipeline, record.account, part_id, size)
             pipeline.execute()
 
     def parts(self, upload_id: str) -> dict[str, int]:
@@ -103,13 +103,20 @@ class UploadStore:
         return {part_id.decode(): int(size) for part_id, size in values.items()}
 
     def finish(self, record: UploadRecord, status: UploadStatus) -> UploadRecord:
-        """End an upload; returns what it is then."""
+        """End an upload and forget its parts; returns what it is then."""
         ended = record.model_copy(update={"status": status})
-        with self._redis.pipeline() as pipeline:
-            pipeline.set(_key(record.id), ended.model_dump_json(), keepttl=True)
-            pipeline.delete(_parts_key(record.id))
+        key = _parts_key(record.id)
+
+        def write(pipeline: Pipeline) -> None:
+            part_ids: Any = pipeline.hkeys(key)
+            pipeline.multi()
+            pipeline.set(_key(record.id), ended.model_dump_json(), ex=_REMEMBERED_SECONDS)
+            for part_id in part_ids:
+                keep(pipeline, record.account, part_id.decode(), 0)
+            pipeline.delete(key)
             pipeline.zrem(_OPEN, record.id)
-            pipeline.execute()
+
+        self._redis.transaction(write, key)
         return ended
 
     def expired(self, now: float, limit: int) -> list[UploadRecord]:

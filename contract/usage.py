@@ -1,6 +1,6 @@
-"""How much each account keeps in the artifact store, by what it keeps: jobs and files.
+"""How much each account keeps in the artifact store, by what it keeps: jobs, files, their parts.
 
-Every entry is written in the step that records its job or file, and leaves with it, so that the
+Every entry is written in the step that records what it stands for, and leaves with it, so that the
 sum needs no counting. Previews and manifests are left out.
 """
 
@@ -28,7 +28,7 @@ _KEEP = KEEP + "keep(ARGV[1], ARGV[2], tonumber(ARGV[3]))"
 
 
 def keep(pipeline: Pipeline, account: str, item: str, size: int) -> None:
-    """Add to a pipeline that an account keeps so many bytes under the id of a job or file.
+    """Add to a pipeline that an account keeps so many bytes under an id.
 
     Repeating it changes nothing; 0 bytes end the entry.
     """

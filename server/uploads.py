@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import UploadFile
 
 from contract.artifacts import file_key, parts_folder
 from contract.files import FileRecord, expiry
-from contract.uploads import UploadRecord, UploadStatus
+from contract.uploads import UploadRecord, UploadStatus, new_part_id
 from server.errors import InvalidRequest, NotFound
 from server.files import MAX_NAME_CHARACTERS, FileCreate, FileObject, file_view
 from server.services import Services
@@ -106,6 +107,23 @@ def check_pending(record: UploadRecord) -> None:
         raise InvalidRequest(
             f"upload {record.id!r} is {record.status}", param="upload_id", code="upload_not_pending"
         )
+
+
+def store_part(services: Services, record: UploadRecord, data: UploadFile, size: int) -> str:
+    """Store a part of `size` bytes; returns its id.
+
+    Raises:
+        InvalidRequest: if the upload has ended meanwhile; nothing is kept then.
+    """
+    part_id = new_part_id()
+    key = parts_folder(record.id) + part_id
+    services.artifacts.put(key, data.file, "application/octet-stream")
+    services.uploads.add_part(record, part_id, size)
+    now = services.uploads.get(record.id)
+    if now and now.status is not UploadStatus.PENDING:
+        end(services, now, now.status)
+        check_pending(now)
+    return part_id
 
 
 def assemble(services: Services, record: UploadRecord, parts: UploadComplete) -> UploadRecord:

@@ -7,12 +7,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from contract.artifacts import parts_folder
 from contract.uploads import (
     UPLOAD_SECONDS,
     UploadRecord,
     UploadStatus,
-    new_part_id,
     new_upload_id,
 )
 from server.auth import Account
@@ -32,6 +30,7 @@ from server.uploads import (
     check_pending,
     end,
     find_upload,
+    store_part,
     upload_view,
 )
 
@@ -92,9 +91,8 @@ def create_part(services: InjectedServices, record: Found, body: InjectedBody) -
             "announced",
             param="data",
         )
-    part_id = new_part_id()
-    services.artifacts.put(parts_folder(record.id) + part_id, data.file, "application/octet-stream")
-    services.uploads.add_part(record, part_id, data.size)
+    check_storage(services, record.account, data.size)
+    part_id = store_part(services, record, data, data.size)
     return UploadPart(id=part_id, created_at=int(time.time()), upload_id=record.id)
 
 

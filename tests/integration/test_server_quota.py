@@ -74,6 +74,29 @@ def test_jobs_inputs_and_files_are_counted_and_given_back(
     assert stored() == 0
 
 
+def test_parts_count_from_the_moment_they_are_stored(
+    api: TestClient, connection: redis.Redis
+) -> None:
+    def announce() -> str:
+        body = {"bytes": 600, "filename": "a", "mime_type": "a/b", "purpose": "user_data"}
+        return str(api.post("/v1/uploads", json=body).json()["id"])
+
+    def send(upload_id: str):
+        return api.post(f"/v1/uploads/{upload_id}/parts", files={"data": b"x" * 600})
+
+    first, second = announce(), announce()
+    part = send(first).json()["id"]
+    assert stored_bytes(connection, "") == 600
+    assert send(second).json()["error"]["code"] == "storage_quota_exceeded"
+    done = api.post(f"/v1/uploads/{first}/complete", json={"part_ids": [part]}).json()
+    assert stored_bytes(connection, "") == 600
+    assert send(second).status_code == 429
+    api.delete(f"/v1/files/{done['file']['id']}")
+    assert send(second).status_code == 200
+    api.post(f"/v1/uploads/{second}/cancel")
+    assert stored_bytes(connection, "") == 0
+
+
 @pytest.mark.usefixtures("worker")
 def test_over_the_limit_nothing_more_is_taken_until_something_is_deleted(
     api: TestClient, worker: Worker

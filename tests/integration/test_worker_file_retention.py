@@ -10,6 +10,7 @@ from contract.batch_records import BatchRecord
 from contract.batches import BatchStore
 from contract.files import FileRecord, FileStore
 from contract.uploads import UploadRecord, UploadStatus, UploadStore
+from contract.usage import stored_bytes
 from worker.file_retention import FileRetention
 from worker.janitor import Janitor
 from worker.settings import WorkerSettings
@@ -66,7 +67,9 @@ def test_a_file_goes_when_it_has_expired(connection, store, retention, keep):
     assert store.list("files/") == [file_key("file-kept")]
 
 
-def test_an_upload_that_nobody_completed_leaves_no_parts(connection, store, retention):
+@pytest.mark.parametrize("days", [0, 3])  # without a janitor
+def test_an_upload_that_nobody_completed_leaves_no_parts(connection, store, retention, days):
+    begun = NOW - days * DAY
     uploads = UploadStore(connection)
     record = UploadRecord(
         id="upload_1",
@@ -75,16 +78,19 @@ def test_an_upload_that_nobody_completed_leaves_no_parts(connection, store, rete
         purpose="vision",
         mime_type="a/b",
         bytes=1,
-        created_at=NOW,
-        expires_at=NOW + 3600,
+        created_at=begun,
+        expires_at=begun + 3600,
     )
     uploads.create(record)
     store.put(parts_folder("upload_1") + "part_1", b"x", "text/plain")
-    retention.sweep(NOW + 3601)
+    uploads.add_part(record, "part_1", 1)
+    retention.sweep(begun + 3601)
     assert store.list("parts/")
-    retention.sweep(NOW + 2 * 3600)
+    retention.sweep(begun + 2 * 3600)
     assert store.list("parts/") == []
     assert uploads.get("upload_1").status is UploadStatus.EXPIRED
+    assert uploads.parts("upload_1") == {}
+    assert stored_bytes(connection, "") == 0
 
 
 def test_a_batch_is_kept_for_thirty_days(connection, store, retention):
