@@ -50,6 +50,7 @@ class EngineChild:
         if self.child.is_alive() and time.monotonic() > self._heard_at + self._patience():
             log.error("the engine has been silent for %g s: killed", self._patience())
             self.child.signal(signal.SIGKILL)
+            self._heard_at = time.monotonic()  # it takes a moment to die
         if not self.child.is_alive():
             self._listen()  # the rest of what a dead one had said must not greet for the next
             self.capabilities, self._greeting = None, b""
