@@ -8,9 +8,11 @@ dies. Outcomes stay for an hour after the end: another driver may be at writing 
 """
 
 from contract.outbox import ANNOUNCE
+from contract.usage import KEEP
 
 _COMMON = (
     ANNOUNCE
+    + KEEP
     + """
 local function is(...)
   local status = redis.call('HGET', KEYS[1], 'status')
@@ -24,7 +26,9 @@ local function finish(status, at)
   redis.call('SREM', KEYS[5], ARGV[1])
   redis.call('DEL', KEYS[2])
   for index = 3, 4 do redis.call('EXPIRE', KEYS[index], 3600) end
-  announce('batch', status, at, redis.call('HGET', KEYS[1], 'account') or '', '')
+  local account = redis.call('HGET', KEYS[1], 'account') or ''
+  keep(account, ARGV[1], 0)
+  announce('batch', status, at, account, '')
 end
 """
 )

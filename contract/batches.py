@@ -23,6 +23,7 @@ from contract.batch_records import (
 )
 from contract.files import BATCH_FILE_SECONDS
 from contract.indexes import list_ids
+from contract.usage import keep
 
 _LIVE = "univigu:batches-live"
 #: outcomes read at once
@@ -64,6 +65,7 @@ class BatchStore:
             if not is_known:
                 pipeline.hset(key, mapping=values)  # type: ignore[arg-type]
                 pipeline.sadd(_LIVE, record.id)
+                keep(pipeline, record.account, record.id, record.size)
                 for index in {index_key(), index_key(record.account)}:
                     pipeline.zadd(index, {record.id: record.created_at})
 
@@ -159,6 +161,7 @@ class BatchStore:
         with self._redis.pipeline() as pipeline:
             pipeline.delete(*_keys(record.id))
             pipeline.srem(_LIVE, record.id)
+            keep(pipeline, record.account, record.id, 0)
             for index in {index_key(), index_key(record.account)}:
                 pipeline.zrem(index, record.id)
             pipeline.execute()

@@ -1,6 +1,6 @@
-"""How much each account keeps in the artifact store, by what it keeps: jobs, files, their parts.
+"""How much each account keeps in the artifact store, by the id of what it keeps.
 
-Every entry is written in the step that records what it stands for, and leaves with it, so that the
+That is jobs, files, parts of files and inputs of batches. Every entry is written in the step that records what it stands for, and leaves with it, so that the
 sum needs no counting. Previews and manifests are left out.
 """
 
@@ -20,7 +20,8 @@ local function keep(account, item, bytes)
   local key = '{_PREFIX}' .. account
   local before = redis.call('HGET', key, item) or 0
   if bytes == 0 then redis.call('HDEL', key, item) else redis.call('HSET', key, item, bytes) end
-  redis.call('HINCRBY', '{TOTALS_KEY}', account, bytes - before)
+  local total = redis.call('HINCRBY', '{TOTALS_KEY}', account, bytes - before)
+  if total == 0 then redis.call('HDEL', '{TOTALS_KEY}', account) end
 end
 """
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import redis
 from obstore.exceptions import BaseError
 
+from contract.artifacts import batch_folder
 from contract.batch_records import BatchError, BatchRecord, BatchStatus
 from contract.records import Status
 from server.batches.check import Findings, check_input
@@ -125,7 +126,7 @@ class BatchDriver:
                 self._advance(batch, lease, max_waiting)
         except InputLost:
             error = BatchError(code="input_lost", message="the artifact store has lost the input")
-            self._batches.fail(batch_id, [error])
+            self._fail(batch_id, [error])
 
     def _check(self, batch: BatchRecord, lease: Lease) -> None:
         findings = Findings()
@@ -134,9 +135,13 @@ class BatchDriver:
             pass
         if findings.errors:
             logger.info("%s is no batch: %s", batch.id, findings.errors[0].message)
-            self._batches.fail(batch.id, findings.errors)
+            self._fail(batch.id, findings.errors)
         else:
             self._batches.begin(batch.id, findings.total)
+
+    def _fail(self, batch_id: str, errors: list[BatchError]) -> None:
+        self._batches.fail(batch_id, errors)
+        self._services.artifacts.delete_all(batch_folder(batch_id))
 
     def _advance(self, batch: BatchRecord, lease: Lease, max_waiting: int) -> None:
         if batch.status is BatchStatus.IN_PROGRESS and batch.expires_at <= time.time():

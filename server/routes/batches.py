@@ -21,6 +21,7 @@ from server.batches.objects import (
 )
 from server.bodies import InjectedBody, checked
 from server.errors import InvalidRequest, NotFound
+from server.limits import check_storage
 from server.openapi import json_schema
 from server.repeats import InjectedOrigin, choose_id
 from server.services import InjectedServices
@@ -58,8 +59,13 @@ def create_batch(
         metadata=fields.metadata,
         output_lifetime=after.seconds if after else None,
     )
+    check_storage(services, origin.account, record.size)
     # its own: the client's file may be deleted, or expire, before the last line is read
-    services.artifacts.copy(file_key(fields.input_file_id), input_key(batch_id))
+    try:
+        services.artifacts.copy(file_key(fields.input_file_id), input_key(batch_id))
+    except FileNotFoundError as error:
+        message = f"input_file_id: the bytes of {fields.input_file_id!r} are gone"
+        raise InvalidRequest(message, param="input_file_id") from error
     services.batches.create(record)
     return batch_view(record)
 

@@ -211,6 +211,7 @@ class TestInput:
         assert (error["line"], error["param"]) == (3, param)
         assert error["code"] == (code or "missing_required_parameter")
         assert worker.jobs.live_ids() == set()
+        assert worker.artifacts.list("batches/") == []
         assert batch["failed_at"]
 
     @pytest.mark.parametrize("data", [b"", b"\n \n"])
@@ -389,11 +390,29 @@ class TestKeys:
     ) -> None:
         data = jsonl(video_lines(2))
         batch_id = house.create(data)
-        house.keep(bytes(100_000 - len(data)))
+        house.keep(bytes(100_000 - 2 * len(data)))
         batch = drive(house, worker, batch_id)
         assert batch["request_counts"]["failed"] == 2
         line = house.outcomes(batch_id, "error")["line-0"]
         assert line["response"]["body"]["error"]["code"] == "storage_quota_exceeded"
+
+    def test_its_input_counts_until_it_has_ended(self, house: BatchHouse, worker: Worker) -> None:
+        def stored() -> int:
+            return int(house.api.get("/v1/usage").json()["storage_bytes"])
+
+        data = jsonl(video_lines(1)) + b" " * 40_000
+        batch_id = house.create(data)
+        assert stored() == 2 * len(data)
+        body = {
+            "input_file_id": house.get(batch_id)["input_file_id"],
+            "endpoint": "/v1/videos",
+            "completion_window": "24h",
+        }
+        refused = house.api.post("/v1/batches", json=body)
+        assert refused.json()["error"]["code"] == "storage_quota_exceeded"
+        assert len(worker.artifacts.list("batches/")) == 1
+        drive(house, worker, batch_id)
+        assert stored() < 1.5 * len(data)
 
 
 class TestCreate:
@@ -445,6 +464,18 @@ class TestCreate:
         }
         error = house.api.post("/v1/batches", json=body).json()["error"]
         assert "'user_data'; it must be 'batch'" in error["message"]
+
+    def test_a_file_that_the_store_has_lost_is_no_input(
+        self, house: BatchHouse, worker: Worker
+    ) -> None:
+        body = {
+            "input_file_id": house.keep(b"{}"),
+            "endpoint": "/v1/videos",
+            "completion_window": "24h",
+        }
+        worker.artifacts.delete_all("files/")
+        answer = house.api.post("/v1/batches", json=body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input_file_id")
 
     def test_a_batch_that_is_not_there_is_404(self, house: BatchHouse) -> None:
         assert house.api.get("/v1/batches/batch_none").status_code == 404
