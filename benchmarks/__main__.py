@@ -27,6 +27,7 @@ NAMES = (
     "pipeline",
     "sampler",
     "dispatch",
+    "serving",
     "encoding",
 )
 #: promised and not measured, and why; shown apart, never among the results

@@ -1,7 +1,7 @@
 """Empty jobs through one slot against a stock rq worker, which forks for each, on one real Redis.
 
-Per job the slot also keeps the record and its events, asks an engine over its socket, and puts two
-empty files and a manifest into the artifact store; the stock worker calls an empty function.
+Per job the slot also keeps the record and its events, asks an engine over its socket, and puts
+three empty files and a manifest into the artifact store; the stock worker calls an empty function.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,26 +32,42 @@ def workers() -> Iterator[Lanes]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(EmbeddedRedis(folder / "redis"))
-        settings = WorkerSettings(redis_url=server.url, data_dir=folder, log_level="WARNING")
-        run, lock = RunFolder.create(settings)
-        stack.callback(os.close, lock)
-        stack.callback(run.remove)
-        run.write_capabilities(CAPABILITIES)
-        place = [str(run.path), str(os.getpid())]
-        reader, writer = os.pipe()
-        with os.fdopen(reader) as greeting:
-            _start(stack, "benchmarks.instant_engine", *place, str(writer), keep=[writer])
-            os.close(writer)
-            assert greeting.readline(), "the engine did not come up"
-            _start(stack, "worker.slot", *place, "generate", "generate-0")
-            _start(stack, "benchmarks.stock_worker", STOCK_QUEUE, server.url)
-            yield Lanes(stack.enter_context(redis.Redis.from_url(server.url)))
+        start_slot(stack, folder, server.url)
+        start(stack, "benchmarks.stock_worker", STOCK_QUEUE, server.url)
+        yield Lanes(stack.enter_context(redis.Redis.from_url(server.url)))
 
 
-def _start(stack: ExitStack, module: str, *arguments: str, keep: list[int] | None = None) -> None:
+def start_slot(stack: ExitStack, folder: Path, url: str, engine_seconds: float = 0.0) -> None:
+    """Start an engine whose jobs are a sleep, and a slot that has it do those of a Redis."""
+    settings = WorkerSettings(redis_url=url, data_dir=folder, log_level="WARNING")
+    run, lock = RunFolder.create(settings)
+    stack.callback(os.close, lock)
+    stack.callback(run.remove)
+    run.write_capabilities(CAPABILITIES)
+    place = [str(run.path), str(os.getpid())]
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as greeting:
+        engine = ["benchmarks.instant_engine", *place, str(writer), str(engine_seconds)]
+        start(stack, *engine, keep=[writer])
+        os.close(writer)
+        assert greeting.readline(), "the engine did not come up"
+        start(stack, "worker.slot", *place, "generate", "generate-0")
+
+
+def start(
+    stack: ExitStack,
+    module: str,
+    *arguments: str,
+    keep: Sequence[int] = (),
+    variables: Mapping[str, str] | None = None,
+) -> int:
+    """Start a module as a process that ends with the stack, with further variables; its pid."""
     command = [sys.executable, "-m", module, *arguments]
-    process = stack.enter_context(subprocess.Popen(command, pass_fds=keep or []))
+    process = stack.enter_context(
+        subprocess.Popen(command, pass_fds=keep, env=os.environ | (variables or {}))
+    )
     stack.callback(process.terminate)  # before the wait that leaving `Popen` means
+    return process.pid
 
 
 def run() -> list[Row]:

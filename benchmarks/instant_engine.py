@@ -1,11 +1,13 @@
-"""The engine's real loop on its real socket around jobs that are done at once.
+"""The engine's real loop on its real socket around jobs that are done at once, or by a sleep.
 
-Run as `python -m benchmarks.instant_engine RUN_FOLDER PARENT_PID PIPE`, as a supervisor would.
+Run as `python -m benchmarks.instant_engine RUN_FOLDER PARENT_PID PIPE [SECONDS]`, the way a
+supervisor would.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from contract.requests import Capabilities
@@ -13,7 +15,7 @@ from worker.engine.pulse import Pulse
 from worker.engine.running import Steps
 from worker.engine.serve import serve
 from worker.process import enter_child
-from worker.protocol import THUMBNAIL_FILE, VIDEO_FILE, Done, Failed, Start
+from worker.protocol import SPRITESHEET_FILE, THUMBNAIL_FILE, VIDEO_FILE, Done, Failed, Start
 from worker.run_folder import RunFolder
 
 CAPABILITIES = Capabilities(
@@ -32,11 +34,15 @@ CAPABILITIES = Capabilities(
 
 
 class Instant:
-    """Answers every video job with two empty files."""
+    """Answers every video job with empty files, after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
     def start(self, start: Start) -> Steps:
         """Yield the end of the job."""
-        for name in (VIDEO_FILE, THUMBNAIL_FILE):
+        time.sleep(self._seconds)
+        for name in (VIDEO_FILE, THUMBNAIL_FILE, SPRITESHEET_FILE):
             (start.workdir / name).touch()
         yield Done(text=None, seed=start.request.seed, stage_durations={})
 
@@ -45,10 +51,10 @@ class Instant:
         return Failed(code="internal_error", message=str(error))
 
 
-def main(run_folder: str, parent_pid: str, pipe: str) -> None:
+def main(run_folder: str, parent_pid: str, pipe: str, seconds: str = "0") -> None:
     """Serve until SIGTERM."""
     enter_child(int(parent_pid), "WARNING")
-    serve(RunFolder(Path(run_folder)), Instant(), CAPABILITIES, Pulse(int(pipe)))
+    serve(RunFolder(Path(run_folder)), Instant(float(seconds)), CAPABILITIES, Pulse(int(pipe)))
 
 
 if __name__ == "__main__":
