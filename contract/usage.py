@@ -1,7 +1,8 @@
 """How much each account keeps in the artifact store, by the id of what it keeps.
 
-That is jobs, files, parts of files and inputs of batches. Every entry is written in the step that records what it stands for, and leaves with it, so that the
-sum needs no counting. Previews and manifests are left out.
+That is jobs, files, parts of files and inputs of batches. Every entry is written in the
+step that records what it stands for, and leaves with it, so that the sum needs no counting.
+Previews and manifests are left out.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from server.batches.lines import (
     unfinished_line,
 )
 from server.batches.output import end_batch
-from server.batches.reading import InputLost, OpenInputs, RawLine
+from server.batches.reading import InputLost, OpenInputs, RawLine, read_lines
 from server.errors import Gone, ServerError, TooMany, Unavailable
 from server.services import Services
 
@@ -163,13 +163,12 @@ class BatchDriver:
     def _start(self, batch: BatchRecord, max_waiting: int) -> None:
         """Start lines until enough jobs wait, or no more can be started now."""
         waiting = self._services.queue.keys()[ENDPOINTS[batch.endpoint].kind].waiting
-        lines, offset = self._inputs.take(batch), batch.offset
+        offset = batch.offset
         while int(self._services.redis.llen(waiting)) < max_waiting:
-            raw = next(lines, None)
+            raw = self._inputs.line_at(batch, offset)
             if raw is None or not self._start_line(batch, raw):
                 return
             offset = raw.end
-        self._inputs.leave(batch.id, offset, lines)
 
     def _start_line(self, batch: BatchRecord, raw: RawLine) -> bool:
         """Start one line; False if that has to wait, or somebody else has taken it."""
@@ -195,7 +194,7 @@ class BatchDriver:
         if batch.in_progress_at is None:
             return
         offset, outcomes = batch.offset, list[str]()
-        for raw, _ in zip(self._inputs.take(batch), lease, strict=False):
+        for raw, _ in zip(read_lines(self._services.artifacts, batch), lease, strict=False):
             if not raw.is_blank:
                 line = parse_line(raw.data, batch.endpoint)
                 outcomes.append(unfinished_line(batch, raw.offset, line.custom_id))

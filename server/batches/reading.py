@@ -60,16 +60,25 @@ class OpenInputs:
 
     def __init__(self, artifacts: ArtifactStore) -> None:
         self._artifacts = artifacts
-        self._left: dict[str, tuple[int, Iterator[RawLine]]] = {}
+        #: the line that was looked at last, and those behind it
+        self._left: dict[str, tuple[RawLine, Iterator[RawLine]]] = {}
 
-    def take(self, batch: BatchRecord) -> Iterator[RawLine]:
-        """Return the lines of a batch that were not taken yet."""
-        offset, lines = self._left.pop(batch.id, (-1, iter(())))
-        return lines if offset == batch.offset else read_lines(self._artifacts, batch)
+    def line_at(self, batch: BatchRecord, offset: int) -> RawLine | None:
+        """Return the line of a batch that begins at an offset; None behind the last one.
 
-    def leave(self, batch_id: str, offset: int, lines: Iterator[RawLine]) -> None:
-        """Keep lines for the next time, if the batch has come to this offset then."""
-        self._left[batch_id] = (offset, lines)
+        Raises:
+            InvalidRequest: if it is longer than a body of its endpoint may be.
+            InputLost: if there is no input.
+        """
+        # out of the way first: lines that raise have no more behind them
+        line, lines = self._left.pop(batch.id, (None, iter(())))
+        if line is None or offset not in (line.offset, line.end):
+            lines = read_lines(self._artifacts, batch.model_copy(update={"offset": offset}))
+        if line is None or offset != line.offset:
+            line = next(lines, None)
+        if line is not None:
+            self._left[batch.id] = (line, lines)
+        return line
 
     def forget_others(self, batch_ids: Collection[str]) -> None:
         """Let go of the inputs of all other batches."""

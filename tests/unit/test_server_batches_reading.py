@@ -60,23 +60,41 @@ def test_a_line_over_the_limit_is_refused(store: CountingStore, place: bytes) ->
 
 def test_an_input_is_gone_on_with_where_it_was_left(store: CountingStore) -> None:
     found, inputs = batch(store, b"a\nb\nc\n"), OpenInputs(store)
-    lines = inputs.take(found)
-    first = next(lines)
-    inputs.leave("batch_1", first.end, lines)
-    again = inputs.take(found.model_copy(update={"offset": first.end}))
-    assert [line.data for line in again] == [b"b", b"c"]
+    offset, seen = 0, []
+    while line := inputs.line_at(found, offset):
+        # it had to wait for its turn
+        assert inputs.line_at(found, offset) == line
+        seen.append(line.data)
+        offset = line.end
+    assert seen == [b"a", b"b", b"c"]
     assert store.reads == 1
 
 
 def test_an_input_that_somebody_else_went_on_with_is_read_anew(store: CountingStore) -> None:
+    def data(offset: int) -> bytes:
+        line = inputs.line_at(found, offset)
+        assert line is not None
+        return line.data
+
     found, inputs = batch(store, b"a\nb\nc\n"), OpenInputs(store)
-    lines = inputs.take(found)
-    inputs.leave("batch_1", next(lines).end, lines)
-    assert next(inputs.take(found.model_copy(update={"offset": 4}))).data == b"c"
-    inputs.leave("batch_1", 2, lines)
+    assert [data(0), data(4)] == [b"a", b"c"]
     inputs.forget_others(["batch_2"])
-    assert next(inputs.take(found.model_copy(update={"offset": 2}))).data == b"b"
+    assert data(2) == b"b"
     assert store.reads == 3
+
+
+def test_an_input_that_could_not_be_read_is_read_again(store: CountingStore) -> None:
+    data = b"a" * 2**19 + b"\n" + b"b" * 2**20
+    found, inputs = batch(store, data), OpenInputs(store)
+    first = inputs.line_at(found, 0)
+    assert first is not None
+    store.delete_all("batches/")
+    with pytest.raises(InputLost):
+        inputs.line_at(found, first.end)
+    batch(store, data)
+    again = inputs.line_at(found, first.end)
+    assert again is not None
+    assert again.data == b"b" * 2**20
 
 
 def test_a_lost_input_is_said_to_be_lost(store: CountingStore) -> None:
