@@ -64,6 +64,20 @@ async def read_body(request: Request) -> AsyncIterator[Body]:
 InjectedBody = Annotated[Body, Depends(read_body)]
 
 
+async def read_json_body(request: Request) -> Body:
+    """Parse a JSON body; none at all is an object without members.
+
+    Raises:
+        InvalidRequest: if it is not JSON.
+        BodyTooLarge: if it is over `MAX_JSON_BYTES`.
+    """
+    data = await _read_json(request)
+    return Body(json_object(data) if data else {})
+
+
+InjectedJsonBody = Annotated[Body, Depends(read_json_body)]
+
+
 async def read_long_body(request: Request) -> Body:
     """Parse a JSON body that may hold a whole video.
 

@@ -33,14 +33,14 @@ def form_schema(model: type[BaseModel], file: str) -> dict[str, Any]:
     return _body({"multipart/form-data": form | {"required": [file, *form.get("required", [])]}})
 
 
-def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+def json_schema(model: type[BaseModel], required: bool = True) -> dict[str, Any]:
     """Return the OpenAPI part for a body that is JSON alone."""
-    return _body({"application/json": _schema(model)})
+    return _body({"application/json": _schema(model)}, required)
 
 
-def _body(schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _body(schemas: dict[str, dict[str, Any]], required: bool = True) -> dict[str, Any]:
     content = {media_type: {"schema": schema} for media_type, schema in schemas.items()}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:

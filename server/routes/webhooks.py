@@ -6,14 +6,16 @@ import asyncio
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 
 from contract.delivery_records import Delivery
 from contract.webhooks import OLD_SECRET_SECONDS, Endpoint
 from server import webhooks
 from server.auth import Account
+from server.bodies import InjectedJsonBody, checked
 from server.errors import InvalidRequest, Unavailable
+from server.openapi import json_schema
 from server.services import InjectedServices
 
 router = APIRouter(tags=["webhooks"])
@@ -48,14 +50,15 @@ def list_event_types() -> webhooks.EventTypeList:
     return webhooks.EventTypeList()
 
 
-@router.post("/webhook_endpoints")
+@router.post("/webhook_endpoints", openapi_extra=json_schema(webhooks.EndpointCreate))
 def create_endpoint(
-    services: InjectedServices, account: Account, body: webhooks.EndpointCreate
+    services: InjectedServices, account: Account, body: InjectedJsonBody
 ) -> webhooks.WebhookEndpointWithSecret:
     """Register an endpoint; its secret is shown in this answer only."""
-    url = webhooks.checked_url(services, body.url, "url")
+    asked = checked(webhooks.EndpointCreate, body)
+    url = webhooks.checked_url(services, asked.url, "url")
     try:
-        made = services.endpoints.create(account, body.name, url, body.event_types)
+        made = services.endpoints.create(account, asked.name, url, asked.event_types)
     except ValueError as error:
         raise InvalidRequest(str(error), code="too_many_endpoints") from error
     return webhooks.secret_view(made)
@@ -86,13 +89,15 @@ def retrieve_endpoint(endpoint: FoundEndpoint) -> webhooks.WebhookEndpoint:
     return webhooks.endpoint_view(endpoint)
 
 
-@router.post("/webhook_endpoints/{webhook_endpoint_id}")
+@router.post(
+    "/webhook_endpoints/{webhook_endpoint_id}", openapi_extra=json_schema(webhooks.EndpointUpdate)
+)
 def update_endpoint(
-    services: InjectedServices, endpoint: FoundRegistered, body: webhooks.EndpointUpdate
+    services: InjectedServices, endpoint: FoundRegistered, body: InjectedJsonBody
 ) -> webhooks.WebhookEndpoint:
     """Change an endpoint; what is on its way goes to the new URL."""
-    webhooks.checked_url(services, body.url, "url")
-    fields = {name: value for name, value in body.model_dump().items() if value is not None}
+    fields = checked(webhooks.EndpointUpdate, body).model_dump(exclude_none=True)
+    webhooks.checked_url(services, fields.get("url"), "url")
     if fields:
         endpoint = services.endpoints.change(endpoint, **fields)
     return webhooks.endpoint_view(endpoint)
@@ -107,27 +112,29 @@ def delete_endpoint(
     return webhooks.WebhookEndpointDeleted(id=endpoint.id)
 
 
-@router.post("/webhook_endpoints/{webhook_endpoint_id}/rotate_secret")
+@router.post(
+    "/webhook_endpoints/{webhook_endpoint_id}/rotate_secret",
+    openapi_extra=json_schema(webhooks.SecretRotate, required=False),
+)
 def rotate_secret(
-    services: InjectedServices,
-    endpoint: FoundEndpoint,
-    body: Annotated[webhooks.SecretRotate | None, Body()] = None,
+    services: InjectedServices, endpoint: FoundEndpoint, body: InjectedJsonBody
 ) -> webhooks.WebhookEndpointWithSecret:
     """Replace the secret of an endpoint, or that of `default`; it is shown in this answer only."""
-    keep = body is not None and body.keep_old_secret_active_for_24_hours
-    seconds = OLD_SECRET_SECONDS if keep else 0
+    asked = checked(webhooks.SecretRotate, body)
+    seconds = OLD_SECRET_SECONDS if asked.keep_old_secret_active_for_24_hours else 0
     return webhooks.secret_view(services.endpoints.rotate(endpoint, seconds))
 
 
-@router.post("/webhook_endpoints/{webhook_endpoint_id}/test")
+@router.post(
+    "/webhook_endpoints/{webhook_endpoint_id}/test",
+    openapi_extra=json_schema(webhooks.SampleCreate),
+)
 async def test_endpoint(
-    services: InjectedServices,
-    account: Account,
-    endpoint: FoundRegistered,
-    body: webhooks.SampleCreate,
+    services: InjectedServices, account: Account, endpoint: FoundRegistered, body: InjectedJsonBody
 ) -> webhooks.WebhookTestResult:
     """Send a sample event, once, and say how the endpoint answered."""
-    sent = await run_in_threadpool(services.deliveries.sample, endpoint, body.event_type)
+    event_type = checked(webhooks.SampleCreate, body).event_type
+    sent = await run_in_threadpool(services.deliveries.sample, endpoint, event_type)
     deadline = time.monotonic() + _SAMPLE_SECONDS
     while not sent.tries and time.monotonic() < deadline:
         await asyncio.sleep(0.1)
@@ -138,7 +145,7 @@ async def test_endpoint(
     if done.status_code is None:
         raise InvalidRequest(f"{endpoint.url}: {done.error}", param="url", code="unreachable")
     return webhooks.WebhookTestResult(
-        webhook_endpoint_id=endpoint.id, event_type=body.event_type, status_code=done.status_code
+        webhook_endpoint_id=endpoint.id, event_type=event_type, status_code=done.status_code
     )
 
 

@@ -208,6 +208,23 @@ class TestRefusals:
         answer = api.post(ENDPOINTS, json=body | change)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
+    @pytest.mark.parametrize(
+        ("sent", "status", "code"),
+        [
+            (b"{", 400, "invalid_json"),
+            (b"[]", 400, "invalid_json"),
+            (b'"%s"' % (b"x" * 2**20), 413, "request_too_large"),
+        ],
+    )
+    @pytest.mark.parametrize("path", ["", "/default/rotate_secret"])
+    def test_a_body_that_is_no_small_object_is_refused(
+        self, api: TestClient, path: str, sent: bytes, status: int, code: str
+    ) -> None:
+        headers = {"content-type": "application/json"}
+        answer = api.post(ENDPOINTS + path, content=sent, headers=headers)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (status, code, None)
+
     def test_an_endpoint_keeps_its_url(self, api: TestClient) -> None:
         made = register(api, "https://8.8.8.8/")
         answer = api.post(f"{ENDPOINTS}/{made['id']}", json={"url": ""})
