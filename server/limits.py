@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import redis
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from contract.usage import stored_bytes
 from server.auth import Account
@@ -32,7 +33,7 @@ return {taken and 1 or 0, math.floor(left), math.ceil(full), math.ceil(next)}
 """
 
 
-def _limit_rate(request: Request, services: InjectedServices, account: Account) -> None:
+async def _limit_rate(request: Request, services: InjectedServices, account: Account) -> None:
     """Count a create request of the account, and say in headers what is left.
 
     Raises:
@@ -42,7 +43,7 @@ def _limit_rate(request: Request, services: InjectedServices, account: Account) 
     limit = services.key_ring.limit(account, "max_creates_per_minute", default)
     if limit is None:
         return
-    taken, left, full, following = _take(services.redis, account, limit)
+    taken, left, full, following = await run_in_threadpool(_take, services.redis, account, limit)
     headers = {
         "x-ratelimit-limit-requests": str(limit),
         "x-ratelimit-remaining-requests": str(left),

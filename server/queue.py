@@ -13,6 +13,7 @@ from rq.serializers import JSONSerializer
 
 from contract.jobs import JobStore, gone_key, live_key, record_key
 from contract.queues import JOB_FUNCTION, MAX_RETRIES, QUEUES, TICKET_OPTIONS, Kind
+from contract.records import JobRecord, parse_record
 from contract.requests import JobRequest
 from server.errors import Gone, TooMany, Unavailable
 
@@ -89,12 +90,15 @@ class JobQueue:
         account: str,
         fingerprint: str = "",
         **fields: Any,
-    ) -> None:
+    ) -> JobRecord:
         """Record a job and enqueue it, in one transaction.
 
         `fields` are further ones of `JobStore.create`.
 
         With a fingerprint only if there is no job of this id, whoever else is trying.
+
+        Returns:
+            The record of this id, of a job made here or before.
 
         Raises:
             Gone: if the job was deleted; its id is not used again.
@@ -109,11 +113,13 @@ class JobQueue:
             if is_new:
                 fields.update(account=account, fingerprint=fingerprint)
                 self._write(pipeline, job_id, request, fields)
+            pipeline.hgetall(record_key(job_id))
 
         watched = [record_key(job_id), gone_key(job_id)] if fingerprint else []
         if self._max_live(account) is not None:
             watched.append(live_key(account))
-        self._redis.transaction(write, *watched)
+        answers: Any = self._redis.transaction(write, *watched)
+        return parse_record(answers[-1])
 
     def _check_share(self, connection: redis.Redis, account: str) -> None:
         limit = self._max_live(account)

@@ -18,7 +18,7 @@ from contract.queues import Kind
 from contract.records import JobRecord, new_job_id
 from contract.requests import JobRequest
 from server.auth import Account
-from server.errors import Gone, Mismatch
+from server.errors import Mismatch
 from server.limits import LimitedRate
 from server.services import Services
 
@@ -45,7 +45,7 @@ class Origin:
         return (self.idempotency_key, self.retries, self.chosen_id) != (None, None, None)
 
 
-def _origin(
+async def _origin(
     account: Account,
     _: LimitedRate,
     idempotency_key: Annotated[
@@ -107,10 +107,7 @@ def submit(services: Services, reserved: Reserved, request: JobRequest, **fields
         Mismatch: if the id was taken by another request meanwhile.
     """
     origin, job_id = reserved.origin, reserved.job_id
-    services.queue.submit(job_id, request, origin.account, reserved.fingerprint, **fields)
-    record = services.jobs.get(job_id)
-    if record is None:
-        raise Gone(f"{job_id} was deleted")
+    record = services.queue.submit(job_id, request, origin.account, reserved.fingerprint, **fields)
     _check_same(record, origin, reserved.fingerprint)
     return record
 

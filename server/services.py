@@ -104,7 +104,7 @@ class Services:
         return found
 
 
-def _of_app(connection: HTTPConnection) -> Services:
+async def _of_app(connection: HTTPConnection) -> Services:
     services: Services = connection.app.state.services
     return services
 
