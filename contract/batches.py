@@ -175,7 +175,8 @@ class BatchStore:
 
 
 def _key(batch_id: str, part: str = "") -> str:
-    return f"univigu:batch:{batch_id}:{part}" if part else f"univigu:batch:{batch_id}"
+    # whatever a client asks for as an id must not lead to a part
+    return f"univigu:batch-{part}:{batch_id}" if part else f"univigu:batch:{batch_id}"
 
 
 def _keys(batch_id: str) -> list[str]:

@@ -125,7 +125,7 @@ def test_a_batch_completes(connection, batches, made):
     assert (record.output_file_id, record.error_file_id) == ("file-o", None)
     assert record.in_progress_at <= record.finalizing_at <= record.completed_at <= time.time()
     assert batches.live_ids() == []
-    (outputs,) = connection.scan_iter(match=f"univigu:batch:{batch_id}:*")
+    (outputs,) = connection.scan_iter(match=f"univigu:batch-*:{batch_id}")
     assert 0 < connection.ttl(outputs) <= 3600
 
 

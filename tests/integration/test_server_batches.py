@@ -477,8 +477,16 @@ class TestCreate:
         answer = house.api.post("/v1/batches", json=body)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input_file_id")
 
-    def test_a_batch_that_is_not_there_is_404(self, house: BatchHouse) -> None:
+    def test_a_batch_that_is_not_there_is_404(self, house: BatchHouse, worker: Worker) -> None:
         assert house.api.get("/v1/batches/batch_none").status_code == 404
+        batch_id = house.create(
+            [*video_lines(2), {**video_lines(1, size="1x1")[0], "custom_id": "bad"}]
+        )
+        for _ in range(3):
+            house.driver.sweep()
+            finish_jobs(worker)
+        for part in ("lines", "outputs", "errors"):
+            assert house.api.get(f"/v1/batches/{batch_id}:{part}").status_code == 404
 
 
 def test_a_batch_goes_through_a_bucket(
