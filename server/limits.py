@@ -12,6 +12,7 @@ import redis
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
+from contract.keys import is_key_id
 from contract.usage import stored_bytes
 from server.auth import Account
 from server.errors import TooMany
@@ -39,8 +40,11 @@ async def _limit_rate(request: Request, services: InjectedServices, account: Acc
     Raises:
         TooMany: if nothing is left.
     """
-    default = services.settings.max_creates_per_minute
-    limit = services.key_ring.limit(account, "max_creates_per_minute", default)
+    limit = services.settings.max_creates_per_minute
+    if is_key_id(account):  # it may have to be read first
+        limit = await run_in_threadpool(
+            services.key_ring.limit, account, "max_creates_per_minute", limit
+        )
     if limit is None:
         return
     taken, left, full, following = await run_in_threadpool(_take, services.redis, account, limit)

@@ -1,5 +1,6 @@
 """What one key may ask for, and that the next key is not held up by it."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +9,9 @@ from fastapi.testclient import TestClient
 from openai import OpenAI, RateLimitError
 from server_apps import Worker, create_video
 
+from contract.keys import KeyStore, parse_scopes
 from server.app import create_app
+from server.key_ring import KeyRing
 from server.settings import ServerSettings
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -46,6 +49,23 @@ class TestRate:
         assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
         assert refused.headers[name] == "0"
         assert 0 < int(refused.headers["retry-after"]) <= 20
+
+    def test_a_limit_is_never_looked_up_on_the_event_loop(
+        self, api: TestClient, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limit, looks = KeyRing.limit, list[bool]()
+
+        def watched(ring: KeyRing, *args: object) -> int | None:
+            looks.append(asyncio._get_running_loop() is not None)
+            return limit(ring, *args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(KeyRing, "limit", watched)
+        _, secret = KeyStore(worker.redis).create("a", parse_scopes(()), max_creates_per_minute=1)
+        api.headers["authorization"] = f"Bearer {secret}"
+        statuses = [api.post("/v1/videos", json=BODY).status_code for _ in range(2)]
+        assert statuses == [200, 429]
+        assert looks
+        assert not any(looks)
 
     def test_another_key_has_a_share_of_its_own(self, clients: list[TestClient]) -> None:
         for _ in range(PER_MINUTE + 1):
