@@ -123,9 +123,19 @@ class EndpointStore:
         return sorted(mine, key=lambda endpoint: endpoint.created_at, reverse=True)
 
     def change(self, endpoint: Endpoint, **fields: Any) -> Endpoint:
-        """Write an endpoint with some fields changed."""
-        changed = endpoint.model_copy(update=fields | {"updated_at": time.time()})
-        self._redis.hset(endpoints_key(changed.account), changed.id, changed.model_dump_json())
+        """Change some fields of an endpoint as it is by now; one that was deleted stays so."""
+        key, changed = endpoints_key(endpoint.account), endpoint
+
+        def write(pipeline: Pipeline) -> None:
+            nonlocal changed
+            found: Any = pipeline.hget(key, endpoint.id)
+            known = endpoint if found is None else Endpoint.model_validate_json(found)
+            changed = known.model_copy(update=fields | {"updated_at": time.time()})
+            pipeline.multi()
+            if found is not None:
+                pipeline.hset(key, changed.id, changed.model_dump_json())
+
+        self._redis.transaction(write, key)
         return changed
 
     def rotate(self, endpoint: Endpoint, keep_seconds: float) -> Endpoint:

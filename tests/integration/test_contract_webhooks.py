@@ -48,6 +48,19 @@ def test_after_a_rotation_both_secrets_sign_until_the_old_one_ends(connection: r
     assert at_once.signature("evt_1", now, "{}") == expected(at_once.secret, now)
 
 
+def test_a_change_undoes_no_other_one(connection: redis.Redis) -> None:
+    store = EndpointStore(connection)
+    seen = store.create("a", "mine", "https://example.org", ["video.completed"])
+    rotated = store.rotate(seen, keep_seconds=0)
+    assert store.change(seen, name="yours").secret == rotated.secret
+    found = store.get("a", seen.id)
+    assert found is not None
+    assert (found.name, found.secret) == ("yours", rotated.secret)
+    store.delete(found)
+    store.change(seen, name="theirs")
+    assert store.get("a", seen.id) is None
+
+
 def test_the_url_of_a_single_job_is_signed_with_the_accounts_default_secret(
     connection: redis.Redis, receiver: Receiver, start_courier
 ) -> None:
