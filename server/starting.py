@@ -7,6 +7,7 @@ from contract.records import JobRecord
 from server.bodies import Body
 from server.caption_request import CaptionCreate, understand_request
 from server.dialect import validated
+from server.errors import Gone
 from server.limits import check_storage
 from server.policy import check_text
 from server.repeats import Origin, reserve, submit
@@ -56,4 +57,8 @@ def start_caption(services: Services, origin: Origin, body: Body) -> JobRecord:
     if file is not None:
         request = request.model_copy(update={"source": upload_key(reserved.job_id)})
         services.artifacts.put(request.source, file.file, "application/octet-stream")
-    return submit(services, reserved, request, webhook_url=webhook_url, input_bytes=size)
+    try:
+        return submit(services, reserved, request, webhook_url=webhook_url, input_bytes=size)
+    except Gone:  # nobody else would delete it
+        services.artifacts.delete(upload_key(reserved.job_id))
+        raise

@@ -211,3 +211,13 @@ class TestTwoKeys:
         clients[0].delete(f"/v1/videos/{create_video(clients[0])}")
         assert clients[0].get("/v1/videos").json()["data"] == []
         assert list(worker.redis.scan_iter(match="univigu:jobs:*")) == []
+
+
+def test_a_repeat_of_a_deleted_caption_leaves_no_upload(api: TestClient, worker: Worker) -> None:
+    def send() -> httpx2.Response:
+        sent = {"video": ("clip.mp4", b"x")}
+        return api.post("/v1/captions", files=sent, headers={"idempotency-key": "one"})
+
+    assert api.delete(f"/v1/captions/{send().json()['id']}").status_code == 200
+    assert send().status_code == 410
+    assert worker.artifacts.list("uploads/") == []
