@@ -32,13 +32,15 @@ def workers() -> Iterator[Lanes]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(EmbeddedRedis(folder / "redis"))
-        start_slot(stack, folder, server.url)
+        start_slots(stack, folder, server.url)
         start(stack, "benchmarks.stock_worker", STOCK_QUEUE, server.url)
         yield Lanes(stack.enter_context(redis.Redis.from_url(server.url)))
 
 
-def start_slot(stack: ExitStack, folder: Path, url: str, engine_seconds: float = 0.0) -> None:
-    """Start an engine whose jobs are a sleep, and a slot that has it do those of a Redis."""
+def start_slots(
+    stack: ExitStack, folder: Path, url: str, count: int = 1, engine_seconds: float = 0.0
+) -> None:
+    """Start an engine whose jobs are a sleep, and slots that have it do those of a Redis."""
     settings = WorkerSettings(redis_url=url, data_dir=folder, log_level="WARNING")
     run, lock = RunFolder.create(settings)
     stack.callback(os.close, lock)
@@ -51,7 +53,8 @@ def start_slot(stack: ExitStack, folder: Path, url: str, engine_seconds: float =
         start(stack, *engine, keep=[writer])
         os.close(writer)
         assert greeting.readline(), "the engine did not come up"
-        start(stack, "worker.slot", *place, "generate", "generate-0")
+    for index in range(count):
+        start(stack, "worker.slot", *place, "generate", f"generate-{index}")
 
 
 def start(

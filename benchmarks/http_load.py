@@ -15,7 +15,8 @@ from typing import Any, Self
 
 POLLERS = 200
 RATE = 20.0
-_LOOK_SECONDS = 0.005
+#: more often, and what is timed is how many looks the HTTP process bears
+_LOOK_SECONDS = 0.02
 _PATIENCE_SECONDS = 60.0
 _ENDED = {"completed", "finished"}  # ours, rq's
 

@@ -1,4 +1,4 @@
-"""What serving costs beside the engine: our API and slot against a bare FastAPI and `SimpleWorker`.
+"""What serving costs beside the engine: our API and slots, a bare FastAPI and `SimpleWorker`.
 
 Jobs whose engine sleeps come at a steady rate, and clients of both look at them equally often; what
 is over the sleep is the cost. A create request costs what its HTTP process spends on it. Both once
@@ -19,7 +19,7 @@ from benchmarks.http_load import POLLERS, RATE
 from benchmarks.paired import Row
 from benchmarks.serving_house import ENGINE_SECONDS, Serving, serving_house
 
-ROUNDS, JOBS, CREATES = 7, 60, 300
+ROUNDS, JOBS, CREATES = 5, 60, 300
 _IDLE_SECONDS = 2.0
 Measure = Callable[[Serving], list[float]]
 

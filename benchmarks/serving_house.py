@@ -1,4 +1,4 @@
-"""The processes of the serving benchmark: two HTTP servers, each with a worker, on one Redis."""
+"""The processes of the serving benchmark: two HTTP servers and their workers, on one Redis."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from pathlib import Path
 
 import redis
 
-from benchmarks.dispatch import start, start_slot
+from benchmarks.dispatch import start, start_slots
 from benchmarks.http_load import Api
 from benchmarks.instant_engine import CAPABILITIES
 from benchmarks.lanes import STOCK_QUEUE
 from cli.embedded import EmbeddedRedis
 from contract.engine_status import publish_capabilities
+from worker.settings import WorkerSettings
 
 ENGINE_SECONDS = 0.01
 _START_SECONDS = 60.0
 _PROMPT = "x"
+_SLOTS = WorkerSettings.model_fields["generate_slots"].default
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def serving_house() -> Iterator[tuple[Serving, Serving]]:
         url = stack.enter_context(EmbeddedRedis(folder / "redis")).url
         with redis.Redis.from_url(url) as connection:
             publish_capabilities(connection, CAPABILITIES)
-        start_slot(stack, folder, url, ENGINE_SECONDS)
+        start_slots(stack, folder, url, _SLOTS, ENGINE_SECONDS)
         start(stack, "benchmarks.stock_worker", STOCK_QUEUE, url, "SimpleWorker")
         ours, bare = _free_port(), _free_port()
         settings = {
