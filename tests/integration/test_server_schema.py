@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 #: requests made up for each operation and mode
-EXAMPLES = 3
+EXAMPLES = 10
 
 
 def documented_errors() -> dict[int, set[str]]:
