@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from tiny_models import clip, inputs, tiny_pipeline
 
 from model.optimize import optimize
@@ -19,9 +20,11 @@ SWITCHES = [
 
 @pytest.fixture(autouse=True)
 def _no_gradients():
+    before, _ = _AttentionBackendRegistry.get_active_backend()
     with torch.inference_mode():
         yield
     torch.compiler.reset()
+    _AttentionBackendRegistry.set_active_backend(before)  # the choice holds for the whole process
 
 
 def tuned(**switches):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,7 @@ def resumed(tmp_path_factory):
     )
     assert killed.returncode == -signal.SIGKILL
     assert sorted(losses_by_step(out_dir)) == [0, 1, 2, 3]
+    time.sleep(1)  # the names of TensorBoard's files, and so their order, count in seconds
     (out_dir / "state.partial").write_bytes(b"a kill in the middle of a save leaves this")
     transformer, rows = tiny_train(out_dir)
     return out_dir, transformer, list(rows)
