@@ -89,6 +89,7 @@ class Supervisor:
         if capabilities is not None and time.monotonic() >= self._next_sign:
             self._next_sign = time.monotonic() + _SIGN_SECONDS
             self._sign(capabilities)
+            remove_abandoned()  # children of a killed supervisor may outlive the next one's start
         if self._was_warm:
             for slot in self._slots:
                 slot.keep_alive()
