@@ -1,5 +1,7 @@
 """What every test may ask for: real Redis and S3 servers, each on 127.0.0.1 and a free port."""
 
+import signal
+
 pytest_plugins = [
     "redis_servers",
     "s3_servers",
@@ -8,3 +10,6 @@ pytest_plugins = [
     "webhook_receivers",
     "chat_servers",
 ]
+
+# what a shell starts in the background ignores Ctrl-C, and so would every process of the tests
+signal.signal(signal.SIGINT, signal.default_int_handler)
