@@ -33,6 +33,14 @@ class Condition:
         """Whether every query gets the same answer."""
         return isinstance(self.contexts[0], Constant)
 
+    def where(self, rows: Tensor, other: Condition) -> Condition:
+        """Return a condition of states that are these in the rows (B,) that say so, else others."""
+        (mine, *_), (theirs, *_) = self.contexts, other.contexts
+        assert isinstance(mine, Tensor)
+        assert isinstance(theirs, Tensor)
+        chosen = torch.where(rows[:, None, None], mine, theirs)
+        return Condition((chosen,) * len(self.contexts), self.dtype)
+
     @classmethod
     def joined(cls, parts: Sequence[Condition]) -> Condition:
         """Return the condition of a batch made of these parts, all constant or none."""
