@@ -101,7 +101,7 @@ def delete(services: Services, record: JobRecord, uploads: str | None = None) ->
 
     The slot of a running job finds no record at its next step and lets go.
     """
-    services.jobs.cancel(record.id)
+    services.queue.cancel(record)
     services.artifacts.delete_all(job_folder(record.id))
     if uploads is not None:
         services.artifacts.delete_all(uploads)

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import redis
 from redis.client import Pipeline
 from rq import Queue, Retry
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from contract.jobs import JobStore, gone_key, live_key, record_key
 from contract.queues import JOB_FUNCTION, MAX_RETRIES, QUEUES, TICKET_OPTIONS, Kind
-from contract.records import JobRecord, parse_record
+from contract.records import JobRecord, Status, parse_record
 from contract.requests import JobRequest
 from server.errors import Gone, TooMany, Unavailable
 
@@ -120,6 +121,14 @@ class JobQueue:
             watched.append(live_key(account))
         answers: Any = self._redis.transaction(write, *watched)
         return parse_record(answers[-1])
+
+    def cancel(self, record: JobRecord) -> None:
+        """Ask for a job to stop; with one that waited its ticket goes, and nobody waits behind it."""
+        if self._jobs.cancel(record.id) is not Status.CANCELLED:
+            return
+        # a slot that has taken the ticket finds it void, and needs rq's own words to put it away
+        if self._queues[record.kind].remove(record.id):
+            self._redis.delete(Job.key_for(record.id))
 
     def _check_share(self, connection: redis.Redis, account: str) -> None:
         limit = self._max_live(account)

@@ -219,7 +219,7 @@ class BatchDriver:
             else:
                 has_live = True
                 if batch.ending:
-                    jobs.cancel(job)
+                    self._services.queue.cancel(record)
                 continue
             is_completed = record is not None and record.status is Status.COMPLETED
             self._batches.settle(batch.id, offset, is_completed, outcome)

@@ -74,7 +74,7 @@ def delete_caption(services: InjectedServices, record: Found) -> Deleted:
 @router.post("/{caption_id}/cancel")
 def cancel_caption(services: InjectedServices, record: Found, response: Response) -> Caption:
     """Stop a caption job. It is `cancelled` once the worker has let go; an ended job stays."""
-    services.jobs.cancel(record.id)
+    services.queue.cancel(record)
     record = jobs.find(services, "", "understand", record.id)
     return jobs.show(services, record, caption_view, response)
 

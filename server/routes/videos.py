@@ -95,7 +95,7 @@ def delete_video(services: InjectedServices, record: Found) -> Deleted:
 @router.post("/{video_id}/cancel")
 def cancel_video(services: InjectedServices, record: Found, response: Response) -> Video:
     """Stop a video job. It is `cancelled` once the worker has let go; an ended job stays as is."""
-    services.jobs.cancel(record.id)
+    services.queue.cancel(record)
     return jobs.show(services, jobs.find(services, "", "generate", record.id), video_view, response)
 
 

@@ -48,6 +48,29 @@ def test_waiting_jobs_know_their_place(api: TestClient, worker: Worker) -> None:
     assert [video["queue_position"] for video in page] == [None, 1, 2]
 
 
+@pytest.mark.parametrize("gone_by", ["cancel", "delete"])
+def test_nobody_waits_behind_a_job_that_was_given_up(
+    api: TestClient, worker: Worker, gone_by: str
+) -> None:
+    first, second = (create_video(api) for _ in range(2))
+    if gone_by == "cancel":
+        assert api.post(f"/v1/videos/{first}/cancel").json()["status"] == "cancelled"
+    else:
+        api.delete(f"/v1/videos/{first}")
+    assert api.get(f"/v1/videos/{second}").json()["queue_position"] == 1
+    assert api.get("/v1/queue").json()["data"][0]["waiting"] == 1
+    assert [*worker.redis.scan_iter(f"rq:job:{first}")] == []
+
+
+def test_a_cancel_leaves_the_ticket_that_a_slot_holds(api: TestClient, worker: Worker) -> None:
+    video_id = create_video(api)
+    attempt = take(worker, video_id)
+    api.post(f"/v1/videos/{video_id}/cancel")
+    worker.jobs.finish(video_id, attempt, Status.CANCELLED)
+    api.post(f"/v1/videos/{video_id}/cancel")
+    assert worker.redis.exists(f"rq:job:{video_id}")
+
+
 def test_the_end_is_estimated_from_what_jobs_took_so_far(api: TestClient, worker: Worker) -> None:
     first = create_video(api)
     assert api.get(f"/v1/videos/{first}").json()["eta_seconds"] is None
