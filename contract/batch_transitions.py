@@ -7,12 +7,14 @@ in the step that writes its outcome. So it does not matter how many drivers ther
 dies. Outcomes stay for an hour after the end: another driver may be at writing the same files.
 """
 
+from contract.indexes import SET_STATUS
 from contract.outbox import ANNOUNCE
 from contract.usage import KEEP
 
 _COMMON = (
     ANNOUNCE
     + KEEP
+    + SET_STATUS
     + """
 local function is(...)
   local status = redis.call('HGET', KEYS[1], 'status')
@@ -21,8 +23,13 @@ local function is(...)
   end
   return false
 end
+local function move(status, at)
+  local account = redis.call('HGET', KEYS[1], 'account') or ''
+  set_status(status, {'univigu:batches:', 'univigu:batches:' .. account})
+  redis.call('HSET', KEYS[1], status .. '_at', at)
+end
 local function finish(status, at)
-  redis.call('HSET', KEYS[1], 'status', status, status .. '_at', at)
+  move(status, at)
   redis.call('SREM', KEYS[5], ARGV[1])
   redis.call('DEL', KEYS[2])
   for index = 3, 4 do redis.call('EXPIRE', KEYS[index], 3600) end
@@ -38,7 +45,8 @@ BEGIN = (
     _COMMON
     + """
 if not is('validating') then return 0 end
-redis.call('HSET', KEYS[1], 'status', 'in_progress', 'total', ARGV[2], 'in_progress_at', ARGV[3])
+move('in_progress', ARGV[3])
+redis.call('HSET', KEYS[1], 'total', ARGV[2])
 return 1
 """
 )
@@ -59,7 +67,8 @@ CANCEL = (
     _COMMON
     + """
 if not is('validating', 'in_progress') then return 0 end
-redis.call('HSET', KEYS[1], 'status', 'cancelling', 'cancelling_at', ARGV[2], 'ending', 'cancelled')
+move('cancelling', ARGV[2])
+redis.call('HSET', KEYS[1], 'ending', 'cancelled')
 return 1
 """
 )
@@ -69,7 +78,8 @@ FINALIZE = (
     _COMMON
     + """
 if not is('in_progress') then return 0 end
-redis.call('HSET', KEYS[1], 'status', 'finalizing', 'finalizing_at', ARGV[3], 'ending', ARGV[2])
+move('finalizing', ARGV[3])
+redis.call('HSET', KEYS[1], 'ending', ARGV[2])
 return 1
 """
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import redis
@@ -22,7 +22,7 @@ from contract.batch_records import (
     parse_batch,
 )
 from contract.files import BATCH_FILE_SECONDS
-from contract.indexes import list_ids
+from contract.indexes import delist, enlist, list_ids
 from contract.usage import keep
 
 _LIVE = "univigu:batches-live"
@@ -67,7 +67,7 @@ class BatchStore:
                 pipeline.sadd(_LIVE, record.id)
                 keep(pipeline, record.account, record.id, record.size)
                 for index in {index_key(), index_key(record.account)}:
-                    pipeline.zadd(index, {record.id: record.created_at})
+                    enlist(pipeline, index, record.id, record.created_at, record.status)
 
         self._redis.transaction(write, key)
 
@@ -82,9 +82,18 @@ class BatchStore:
                 pipeline.hgetall(_key(batch_id))
             return [parse_batch(values) for values in pipeline.execute() if values]
 
-    def list_ids(self, limit: int, after: str | None, account: str = "") -> list[str]:
-        """Return up to `limit` ids, newest first, starting behind the id `after`."""
-        return list_ids(self._redis, index_key(account), limit, after, newest_first=True)
+    def list_ids(
+        self,
+        limit: int,
+        after: str | None,
+        account: str = "",
+        statuses: Collection[BatchStatus] = (),
+    ) -> list[str]:
+        """Return up to `limit` ids, newest first, starting behind the id `after`.
+
+        With statuses, only batches that are in one of them now; `after` need not be.
+        """
+        return list_ids(self._redis, index_key(account), limit, after, True, statuses)
 
     def live_ids(self) -> list[str]:
         """Return the ids of all batches that have not ended."""
@@ -163,7 +172,7 @@ class BatchStore:
             pipeline.srem(_LIVE, record.id)
             keep(pipeline, record.account, record.id, 0)
             for index in {index_key(), index_key(record.account)}:
-                pipeline.zrem(index, record.id)
+                delist(pipeline, index, record.id, BatchStatus)
             pipeline.execute()
 
     def _page(self, key: str, start: int) -> list[str]:

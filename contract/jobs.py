@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
 
 import redis
 from redis.client import Pipeline
 
-from contract import transitions
+from contract import job_lists, transitions
 from contract.errors import ErrorInfo
 from contract.events import MAX_EVENTS, events_key
 from contract.indexes import list_ids
@@ -59,14 +60,6 @@ def live_key(account: str = "") -> str:
 def gone_key(job_id: str) -> str:
     """Return the Redis key that exists for a while after a job was deleted or has expired."""
     return f"univigu:gone:{job_id}"
-
-
-def index_key(kind: Kind, account: str = "") -> str:
-    """Return the Redis key of the sorted set of jobs of a kind, by creation time.
-
-    Each account has one of its own; the one of the empty account holds the jobs of all.
-    """
-    return f"univigu:jobs:{kind}:{account}" if account else f"univigu:jobs:{kind}"
 
 
 class JobStore:
@@ -113,8 +106,7 @@ class JobStore:
         pipeline.hset(record_key(job_id), mapping=record)  # type: ignore[arg-type]
         for live in {LIVE_KEY, live_key(account)}:
             pipeline.sadd(live, job_id)
-        for index in {index_key(request.kind), index_key(request.kind, account)}:
-            pipeline.zadd(index, {job_id: now})
+        job_lists.add(pipeline, request.kind, account, job_id, now)
         if input_bytes:
             keep(pipeline, account, job_id, input_bytes)
         pipeline.xadd(events_key(job_id), {"type": "queued", "data": "{}"}, maxlen=MAX_EVENTS)
@@ -132,13 +124,21 @@ class JobStore:
             return [parse_record(values) for values in pipeline.execute() if values]
 
     def list_ids(
-        self, kind: Kind, limit: int, after: str | None, newest_first: bool, account: str = ""
+        self,
+        kind: Kind,
+        limit: int,
+        after: str | None,
+        newest_first: bool,
+        account: str = "",
+        statuses: Collection[Status] = (),
     ) -> list[str]:
         """Return up to `limit` ids of a kind by creation time, starting behind the id `after`.
 
-        With an account, only its own jobs; else those of all.
+        With an account, only its own jobs; else those of all. With statuses, only jobs that are in
+        one of them now; `after` need not be.
         """
-        return list_ids(self._redis, index_key(kind, account), limit, after, newest_first)
+        index = job_lists.index_key(kind, account)
+        return list_ids(self._redis, index, limit, after, newest_first, statuses)
 
     def live_ids(self) -> set[str]:
         """Return the ids of all jobs that have not ended."""
@@ -231,9 +231,7 @@ class JobStore:
             keep(pipeline, account.decode(), job_id, 0)
             for live in {LIVE_KEY, live_key(account.decode())}:
                 pipeline.srem(live, job_id)
-            for kind in QUEUES:
-                for index in {index_key(kind), index_key(kind, account.decode())}:
-                    pipeline.zrem(index, job_id)
+            job_lists.remove(pipeline, QUEUES, account.decode(), job_id)
             pipeline.execute()
 
     def has_expired(self, job_id: str, kind: Kind, account: str) -> bool:

@@ -5,6 +5,7 @@ then what each script names. Each keeps its log entry and its state change in on
 an end is counted in the step that makes it: `contract.figures` reads those counts.
 """
 
+from contract.job_lists import MOVE
 from contract.outbox import ANNOUNCE
 from contract.usage import KEEP
 
@@ -15,6 +16,7 @@ _LOG = (
     f"local buckets = {{{', '.join(map(repr, BUCKETS))}}}"
     + ANNOUNCE
     + KEEP
+    + MOVE
     + """
 local function log(type, data)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'type', type, 'data', data)
@@ -35,7 +37,8 @@ local function finish(status, at, result, error)
   local job = redis.call('HMGET', KEYS[1], 'kind', 'created_at', 'started_at', 'account',
     'webhook_url', 'input_bytes')
   local kind, started = job[1], tonumber(job[3] or nil)
-  redis.call('HSET', KEYS[1], 'status', status, 'completed_at', at)
+  move(status)
+  redis.call('HSET', KEYS[1], 'completed_at', at)
   redis.call('SREM', KEYS[3], ARGV[1])
   if job[4] and job[4] ~= '' then redis.call('SREM', KEYS[3] .. ':' .. job[4], ARGV[1]) end
   announce(kind, status, at, job[4] or '', job[5] or '')
@@ -66,8 +69,8 @@ if redis.call('HEXISTS', KEYS[1], 'cancel_requested_at') == 1 then
 end
 local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 redis.call('HSETNX', KEYS[1], 'started_at', ARGV[4])
-redis.call('HSET', KEYS[1], 'status', 'in_progress', 'owner', ARGV[3], 'phase', '', 'step', 0,
-  'of', 0)
+move('in_progress')
+redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'phase', '', 'step', 0, 'of', 0)
 log('started', cjson.encode({attempt = attempt}))
 return attempt
 """
@@ -92,7 +95,8 @@ RELEASE = (
     _LOG
     + """
 if not owned(ARGV[3]) then return 0 end
-redis.call('HSET', KEYS[1], 'status', 'queued', 'owner', '')
+move('queued')
+redis.call('HSET', KEYS[1], 'owner', '')
 log('queued', cjson.encode({attempt = tonumber(ARGV[3])}))
 return 1
 """

@@ -41,8 +41,8 @@ async def _server_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _bad_parameter(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError | WebSocketRequestValidationError)
-    #: the first part of `loc` says query, path or header
-    errors = [{**found, "loc": found["loc"][1:]} for found in error.errors()]
+    # what `loc` says after query, path or header is the parameter; the rest is a place in a list
+    errors = [{**found, "loc": found["loc"][1:2]} for found in error.errors()]
     return error_response(first_error(errors))
 
 

@@ -13,6 +13,7 @@ from contract.queues import Kind
 from contract.records import JobRecord, Status
 from server.errors import Gone, InvalidRequest, NotFound
 from server.outlook import outlooks
+from server.pages import BracketedStatusQuery, StatusQuery, read_page
 from server.services import Services
 from server.wire import SECONDS_PER_DAY, Item, Page, View
 
@@ -23,6 +24,8 @@ NAMES: dict[Kind, Literal["video", "caption"]] = {"generate": "video", "understa
 class Paging:
     """Which page of a list."""
 
+    status: StatusQuery[Status]
+    bracketed_status: BracketedStatusQuery[Status]
     after: Annotated[str | None, Query(description="Start behind this id")] = None
     limit: Annotated[int, Query(ge=0, le=100, description="Jobs per page")] = 20
     order: Annotated[Literal["asc", "desc"], Query(description="By creation time")] = "desc"
@@ -68,14 +71,20 @@ def list_page(
         except (NotFound, Gone) as error:
             raise InvalidRequest(f"after: {error.message}", param="after") from error
     newest_first = paging.order == "desc"
-    ids = services.jobs.list_ids(kind, paging.limit + 1, paging.after, newest_first, account)
-    records = services.jobs.get_many(ids[: paging.limit])
+    statuses = {*paging.status, *paging.bracketed_status}
+
+    def list_ids(limit: int, after: str | None) -> list[str]:
+        return services.jobs.list_ids(kind, limit, after, newest_first, account, statuses)
+
+    records, has_more = read_page(
+        list_ids, services.jobs.get_many, paging.limit, paging.after, statuses
+    )
     data = view_all(services, records, view)
     return Page(
         data=data,
         first_id=data[0].id if data else None,
         last_id=data[-1].id if data else None,
-        has_more=len(ids) > paging.limit,
+        has_more=has_more,
     )
 
 

@@ -115,6 +115,15 @@ class AsyncClient:
         """Return a job as it stands."""
         return await self._run(flows.retrieve(kind, job_id))
 
+    async def jobs(self, kind: Kind, *statuses: str) -> AsyncIterator[Job]:
+        """Yield jobs of a kind, the newest first: all, or those in the states that are named."""
+        after, has_more = None, True
+        while has_more:
+            page, has_more = await self._run(flows.page(kind, statuses, after))
+            for job in page:
+                yield job
+            after = page[-1].id if page else None
+
     async def cancel(self, job: Job) -> None:
         """Ask for a job to stop, once."""
         await self._run(flows.cancel(job))

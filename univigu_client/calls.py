@@ -58,7 +58,7 @@ class Call:
     upload: Path | bytes | None = None
     upload_field: str = "video"
     into: Path | None = None
-    params: Mapping[str, str | int] = field(default_factory=dict)
+    params: Mapping[str, str | int | list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +67,16 @@ def retrieve(kind: Kind, job_id: str) -> Flow[Job]:
     """Look at a job."""
     answer = yield from answered(Call("GET", f"/v1/{kind}/{job_id}"))
     return _job(kind, answer)
+
+
+def page(kind: Kind, statuses: Collection[str], after: str | None) -> Flow[tuple[list[Job], bool]]:
+    """Return a page of jobs, the newest first, and whether there are more behind it."""
+    params: dict[str, str | list[str]] = {"status": list(statuses)}
+    if after is not None:
+        params["after"] = after
+    answer = yield from answered(Call("GET", f"/v1/{kind}", params=params))
+    listed = answer.json()
+    return [read_job(kind, fields) for fields in listed["data"]], listed["has_more"]
 
 
 def wait(job: Job, on_progress: OnProgress | None, timeout: float | None) -> Flow[Job]:

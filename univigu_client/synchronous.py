@@ -116,6 +116,14 @@ class Client:
         """Return a job as it stands."""
         return self._run(flows.retrieve(kind, job_id))
 
+    def jobs(self, kind: Kind, *statuses: str) -> Iterator[Job]:
+        """Yield jobs of a kind, the newest first: all, or those in the states that are named."""
+        after, has_more = None, True
+        while has_more:
+            page, has_more = self._run(flows.page(kind, statuses, after))
+            yield from page
+            after = page[-1].id if page else None
+
     def cancel(self, job: Job) -> None:
         """Ask for a job to stop, once."""
         self._run(flows.cancel(job))

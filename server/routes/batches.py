@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from contract.artifacts import file_key
-from contract.batch_records import BatchRecord, input_key, new_batch_id
+from contract.batch_records import BatchRecord, BatchStatus, input_key, new_batch_id
 from server.auth import Account, check_scope
 from server.batches.objects import (
     WINDOW_SECONDS,
@@ -23,6 +23,7 @@ from server.bodies import InjectedBody, checked
 from server.errors import InvalidRequest, NotFound
 from server.limits import check_storage
 from server.openapi import json_schema
+from server.pages import BracketedStatusQuery, StatusQuery, read_page
 from server.repeats import InjectedOrigin, choose_id
 from server.services import InjectedServices
 
@@ -74,6 +75,8 @@ def create_batch(
 def list_batches(
     services: InjectedServices,
     account: Account,
+    status: StatusQuery[BatchStatus],
+    bracketed_status: BracketedStatusQuery[BatchStatus],
     after: Annotated[str | None, Query(description="Start behind this id")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Batches per page")] = 20,
 ) -> BatchList:
@@ -83,13 +86,18 @@ def list_batches(
             find_batch(services, account, after)
         except NotFound as error:
             raise InvalidRequest(f"after: {error.message}", param="after") from error
-    ids = services.batches.list_ids(limit + 1, after, account)
-    data = [batch_view(record) for record in services.batches.get_many(ids[:limit])]
+    statuses = {*status, *bracketed_status}
+
+    def list_ids(limit: int, after: str | None) -> list[str]:
+        return services.batches.list_ids(limit, after, account, statuses)
+
+    records, has_more = read_page(list_ids, services.batches.get_many, limit, after, statuses)
+    data = [batch_view(record) for record in records]
     return BatchList(
         data=data,
         first_id=data[0].id if data else None,
         last_id=data[-1].id if data else None,
-        has_more=len(ids) > limit,
+        has_more=has_more,
     )
 
 

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+from http_servers import ForgivingServer
 
 from contract.errors import ErrorInfo
 from contract.records import Status
@@ -30,8 +31,8 @@ class Awaited:
 
     def __getattr__(self, name):
         operation = getattr(self._client, name)
-        if name == "events":
-            return lambda job: self._run(self._collect, operation(job))
+        if name in ("events", "jobs"):
+            return lambda *given: self._run(self._collect, operation(*given))
         return lambda *given, **named: self._run(operation, *given, **named)
 
     def _run(self, operation, *given, **named):
@@ -40,8 +41,8 @@ class Awaited:
     async def _open(self, url):
         return await AsyncClient(url).__aenter__()
 
-    async def _collect(self, events):
-        return [event async for event in events]
+    async def _collect(self, found):
+        return [one async for one in found]
 
 
 class Begun(Exception):
@@ -105,7 +106,7 @@ def serve():
     running = []
 
     def start(handler):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = ForgivingServer(("127.0.0.1", 0), handler)
         server.seen, server.script, server.code = [], [], "queue_full"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -295,6 +296,22 @@ def test_jobs_are_found_by_their_words(client, worker):
     (hit,) = client.search("moving circle")
     assert (hit.kind, hit.id, hit.text) == ("videos", job.id, "a red circle moves left")
     assert client.search("square", limit=1) == []
+
+
+def test_jobs_are_listed_through_all_pages_and_by_their_states(client, worker):
+    made = [client.create_video("a red circle").id for _ in range(23)]
+    worker.complete(made[0])
+    worker.complete(made[1])
+    assert [job.id for job in client.jobs("videos")] == made[::-1]
+    assert [job.id for job in client.jobs("videos", "queued")] == made[:1:-1]
+    assert [job.id for job in client.jobs("videos", "completed", "failed")] == [made[1], made[0]]
+    assert list(client.jobs("captions", "queued")) == []
+
+
+def test_a_state_that_there_is_not_is_refused(client, worker):
+    with pytest.raises(ApiError, match="in_progress") as refused:
+        list(client.jobs("videos", "running"))
+    assert (refused.value.status, refused.value.param) == (400, "status")
 
 
 def test_a_batch_has_an_outcome_for_each_request(client, worker, monkeypatch):
