@@ -36,6 +36,23 @@ class StorageLost(InfrastructureLost):
     code = ErrorCode.STORAGE_ERROR
 
 
+class SourceLost(InfrastructureLost):
+    """The server behind a URL does not answer, or fails.
+
+    Args:
+        info: what the client reads once no retry is left.
+    """
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info.message)
+        self._info = info
+
+    @property
+    def info(self) -> ErrorInfo:
+        """See `InfrastructureLost`."""
+        return self._info
+
+
 class HandBack(Exception):
     """The slot has to go: the job returns to the front of its queue, at no retry's cost."""
 

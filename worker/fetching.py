@@ -6,6 +6,7 @@ decompressed; the time is counted over the whole of it, from the first name to t
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Iterable
@@ -44,11 +45,18 @@ FetchErrorCode = Literal[
 
 
 class FetchError(Exception):
-    """A URL that gives no video; `code` is stable, the message names value and limit."""
+    """A URL that gives no video.
 
-    def __init__(self, code: FetchErrorCode, message: str) -> None:
+    Args:
+        code: stable.
+        message: names value and limit.
+        is_transient: whether the same URL may give one later.
+    """
+
+    def __init__(self, code: FetchErrorCode, message: str, *, is_transient: bool = False) -> None:
         super().__init__(message)
         self.code: FetchErrorCode = code
+        self.is_transient = is_transient
 
 
 @dataclass(frozen=True)
@@ -79,9 +87,12 @@ def fetch(url: str, path: Path, limits: FetchLimits) -> None:
         raise FetchError("url_not_allowed", str(error)) from error
     except httpcore2.TimeoutException as error:
         message = f"the video did not arrive within the limit of {limits.max_seconds:g} s"
-        raise FetchError("fetch_timeout", message) from error
+        raise FetchError("fetch_timeout", message, is_transient=True) from error
     except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-        raise FetchError("fetch_failed", f"the server of the video failed: {error}") from error
+        # no later try makes a wrong certificate right
+        is_transient = not any(isinstance(why, ssl.SSLCertVerificationError) for why in error.args)
+        message = f"the server of the video failed: {error}"
+        raise FetchError("fetch_failed", message, is_transient=is_transient) from error
     raise FetchError("url_not_allowed", f"more than {MAX_REDIRECTS} redirects")
 
 
@@ -103,7 +114,8 @@ def _get(
         if response.status in _REDIRECTS and b"location" in found:
             return found[b"location"]
         if response.status != 200:
-            raise FetchError("fetch_failed", f"the server of the video answered {response.status}")
+            message = f"the server of the video answered {response.status}"
+            raise FetchError("fetch_failed", message, is_transient=response.status >= 500)
         _check_headers(found, limits)
         _save(response.iter_stream(), path, limits)
     return None
@@ -165,11 +177,20 @@ class _CheckedNetwork(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         """Resolve the host once, and connect to what was checked."""
-        addresses = check_public(host, port, self._allow_private)
+        addresses = self._checked(host, port)
         for address in addresses[:-1]:
             with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 return self._connect(address, port)
         return self._connect(addresses[-1], port)
+
+    def _checked(self, host: str, port: int) -> list[str]:
+        try:
+            return check_public(host, port, self._allow_private)
+        except ValueError as error:
+            cause = error.__cause__
+            if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN:
+                raise httpcore2.ConnectError(str(error)) from error
+            raise
 
     def _connect(self, address: str, port: int) -> httpcore2.NetworkStream:
         seconds = min(_CONNECT_SECONDS, self.left())

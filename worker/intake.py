@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from obstore.exceptions import BaseError
 from contract.artifacts import ArtifactStore
 from contract.errors import ErrorCode, ErrorInfo
 from contract.requests import Capabilities, UnderstandRequest, is_url
-from worker.failures import JobFailed, StorageLost
+from worker.failures import JobFailed, SourceLost, StorageLost
 from worker.fetching import FetchError, FetchLimits, fetch
 from worker.protocol import FRAMES_FILE
 from worker.settings import WorkerSettings
@@ -24,6 +25,8 @@ from worker.video_io import (
 )
 
 _PARAM = "video"
+#: what a server that has just failed is given before the job goes back to its queue
+_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def fetch_clip(
     Raises:
         JobFailed: if the video is gone or cannot be read.
         StorageLost: if the store does not answer.
+        SourceLost: if the server behind a URL fails, or does not answer.
     """
     path = workdir / "source"
     _obtain(store, request.source, path, settings)
@@ -113,7 +117,10 @@ def _obtain(store: ArtifactStore, source: str, path: Path, settings: WorkerSetti
         fetch(source, path, limits)
     except FetchError as error:
         info = ErrorInfo(code=error.code, message=str(error), param="video_url")
-        raise JobFailed(info) from error
+        if not error.is_transient:
+            raise JobFailed(info) from error
+        time.sleep(_PAUSE_SECONDS)
+        raise SourceLost(info) from error
     except OSError as error:
         raise StorageLost(f"no room for the video: {error}") from error
 

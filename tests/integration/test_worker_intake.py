@@ -83,6 +83,27 @@ def test_video_behind_a_url_is_fetched_by_the_slot(house, small_video):
     assert (error.code, error.param) == ("unsupported_media_type", "video_url")
 
 
+def test_url_whose_server_fails_for_a_moment_is_tried_again(house, small_video):
+    good = whole(small_video, "Content-Type: video/mp4")
+    bad = [whole(b"", status="503 Service Unavailable"), lambda connection: connection.close()]
+    with hostile_server(
+        {"/a.mp4": lambda connection: (bad.pop() if bad else good)(connection)}
+    ) as server:
+        record = house.completed(house.understand(f"{server.url}/a.mp4"))
+        assert len(server.hits) == 3
+    assert record.attempt == 3
+
+
+@pytest.mark.parametrize(("status", "tries"), [("503 Service Unavailable", 3), ("404 No", 1)])
+def test_url_is_tried_three_times_and_refusals_once(house, status, tries):
+    with hostile_server({"/a.mp4": whole(b"", status=status)}) as server:
+        record = house.ended(house.understand(f"{server.url}/a.mp4"))
+        assert len(server.hits) == tries
+    assert record.status is Status.FAILED
+    assert (record.error.code, record.error.param) == ("fetch_failed", "video_url")
+    assert record.attempt == tries
+
+
 def test_understand_job_of_a_file_that_is_no_video_fails_with_the_code_of_the_reader(house):
     house.artifacts.put("uploads/bad/source", b"this is no video" * 100, "video/mp4")
     job_id = house.understand("uploads/bad/source")

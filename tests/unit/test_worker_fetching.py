@@ -136,10 +136,12 @@ def test_a_public_host_is_known_by_its_certificate_at_the_address_that_was_check
         reached = reach(monkeypatch, server.port)
         error = refusal("https://good.example/a", path, limits(private=False))
         assert (error.code, "certificate" in str(error)) == ("fetch_failed", True)
+        assert not error.is_transient
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         fetch("https://good.example/a", path, limits(private=False))
         error = refusal("https://evil.example/a", path, limits(private=False))
         assert (error.code, "certificate" in str(error)) == ("fetch_failed", True)
+        assert not error.is_transient
         assert (server.hits, reached) == (["/a"], [PUBLIC] * 3)
     assert path.read_bytes() == b"a video"
 
@@ -187,6 +189,7 @@ def test_a_slow_server_gets_so_much_time_in_all(path: Path, answer: object) -> N
         began = time.monotonic()
         error = refusal(f"{server.url}/a", path, limits(max_seconds=1))
     assert (error.code, "1 s" in str(error)) == ("fetch_timeout", True)
+    assert error.is_transient
     assert time.monotonic() - began < 10
 
 
@@ -206,23 +209,51 @@ def test_what_is_no_video_by_its_type_is_refused(path: Path, media_type: str) ->
     assert (error.code, media_type in str(error)) == ("unsupported_media_type", True)
 
 
-@pytest.mark.parametrize("status", ["404 Not Found", "206 Partial Content", "500 Oops"])
-def test_a_status_that_is_no_whole_video_is_named(path: Path, status: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "is_transient"),
+    [
+        ("404 Not Found", False),
+        ("429 Too Many Requests", False),
+        ("206 Partial Content", False),
+        ("500 Oops", True),
+        ("503 Service Unavailable", True),
+    ],
+)
+def test_a_status_that_is_no_whole_video_is_named(
+    path: Path, status: str, is_transient: bool
+) -> None:
     with hostile_server({"/a": whole(b"x", VIDEO, status=status)}) as server:
         error = refusal(f"{server.url}/a", path, limits())
     assert (error.code, status[:3] in str(error)) == ("fetch_failed", True)
+    assert error.is_transient is is_transient
 
 
 def test_a_body_that_breaks_off_is_a_failure(path: Path) -> None:
     cut = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 100\r\n\r\nx"
     with hostile_server({"/a": lambda connection: connection.sendall(cut)}) as server:
-        assert refusal(f"{server.url}/a", path, limits()).code == "fetch_failed"
+        error = refusal(f"{server.url}/a", path, limits())
+    assert (error.code, error.is_transient) == ("fetch_failed", True)
 
 
 def test_a_server_that_is_not_there_is_a_failure(path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert refusal(f"http://127.0.0.1:{port}/a", path, limits()).code == "fetch_failed"
+    error = refusal(f"http://127.0.0.1:{port}/a", path, limits())
+    assert (error.code, error.is_transient) == ("fetch_failed", True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [(socket.EAI_AGAIN, "fetch_failed"), (socket.EAI_NONAME, "url_not_allowed")]
+)
+def test_a_name_that_cannot_be_looked_up_now_is_no_name_that_does_not_exist(
+    path: Path, monkeypatch: pytest.MonkeyPatch, reason: int, code: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(reason, "no")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    error = refusal("https://good.example/a", path, limits())
+    assert (error.code, error.is_transient) == (code, code == "fetch_failed")
 
 
 def test_proxies_of_the_environment_are_not_asked(
