@@ -39,12 +39,27 @@ class GenerateRequest(_Stored):
     preview_interval: int | None = Field(default=None, gt=0)
 
 
+class SourceName(_Stored):
+    """The video of a caption as its client named it; null is what does not apply."""
+
+    filename: str | None = Field(
+        default=None, description="Of the upload, or of the file behind `file_id`"
+    )
+    video_url: str | None = Field(
+        default=None, description="Without its query, which may be a credential"
+    )
+    file_id: str | None = None
+    video_id: str | None = None
+
+
 class UnderstandRequest(_Stored):
     """Caption a stored video, or answer `instruction` about it."""
 
     kind: Literal["understand"] = "understand"
     #: artifact key of the input video, or the URL that gives it
     source: str
+    #: None: it had no name, as in a `data:` URL
+    source_name: SourceName | None = None
     instruction: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
     seed: int = Field(ge=0, le=MAX_SEED)
     num_inference_steps: int = Field(gt=0)

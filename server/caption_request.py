@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.requests import Capabilities, CaptionFormat, UnderstandRequest
+from contract.requests import Capabilities, CaptionFormat, SourceName, UnderstandRequest
 from server.fields import Seed, Text, WebhookUrl, check_model, check_steps, pick_seed
 
 
@@ -43,7 +43,10 @@ class CaptionCreate(BaseModel):
 
 
 def understand_request(
-    body: CaptionCreate, source: str, capabilities: Capabilities
+    body: CaptionCreate,
+    source: str,
+    capabilities: Capabilities,
+    source_name: SourceName | None = None,
 ) -> UnderstandRequest:
     """Fill in the checkpoint's defaults and hold the request against its limits.
 
@@ -51,6 +54,7 @@ def understand_request(
         body: the checked fields.
         source: artifact key or URL of the video.
         capabilities: what the checkpoint can do.
+        source_name: what the client calls the video.
 
     Raises:
         InvalidRequest: naming the field, the value and what is allowed.
@@ -58,6 +62,7 @@ def understand_request(
     check_model(body.model, capabilities)
     return UnderstandRequest(
         source=source,
+        source_name=source_name,
         instruction=body.instruction,
         seed=pick_seed(body.seed),
         num_inference_steps=check_steps(

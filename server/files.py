@@ -117,16 +117,20 @@ def file_content(services: Services, record: FileRecord) -> Content:
     return Content(name, "application/octet-stream", content.size, content.etag, content.read)
 
 
-def file_source(services: Services, account: str, file_id: str) -> str:
-    """Return the artifact key of a file that a job is to read.
+def source_file(services: Services, account: str, file_id: str) -> FileRecord:
+    """Return a file that a job is to read.
 
     Raises:
-        InvalidRequest: if the account has no such file.
+        InvalidRequest: if the account has no such file, or there is nothing in it.
     """
     try:
-        return file_key(find_file(services, account, file_id).id)
+        file = find_file(services, account, file_id)
     except NotFound as error:
         raise InvalidRequest(f"file_id: {error.message}", param="file_id") from error
+    if not file.bytes:
+        message = f"file_id: {file_id!r} is an empty file"
+        raise InvalidRequest(message, param="file_id", code="empty_file")
+    return file
 
 
 def _has_expired(record: FileRecord) -> bool:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import dataclass
 from io import BytesIO
+from pathlib import PurePath
+from urllib.parse import urlsplit
 
 from starlette.datastructures import UploadFile
 
 from contract.addresses import check_public, check_url
+from contract.artifacts import file_key
 from contract.records import Status
+from contract.requests import SourceName
 from server import jobs
 from server.caption_request import CaptionCreate
 from server.errors import InvalidRequest, NotFound, shown
-from server.files import file_source
+from server.files import MAX_NAME_CHARACTERS, source_file
 from server.pictures import pictures_upload
 from server.services import Services
 
@@ -26,13 +31,20 @@ _DATA_URL = re.compile(
 _PICTURES = "data:video/jpeg;base64,"
 
 
+@dataclass(frozen=True)
+class Source:
+    """A video, and what its client calls it."""
+
+    #: artifact key or URL that the worker reads; empty where a file has to be stored for it first
+    key: str = ""
+    file: UploadFile | None = None
+    name: SourceName | None = None
+
+
 def find_source(
     services: Services, account: str, fields: CaptionCreate, upload: UploadFile | None
-) -> str | UploadFile:
+) -> Source:
     """Return the one source of a request.
-
-    Returns:
-        The artifact key or URL that the worker reads, or a file that has to be stored for it first.
 
     Raises:
         InvalidRequest: if there is no source, or more than one, or it gives no video.
@@ -47,15 +59,27 @@ def find_source(
             code="invalid_value" if named else "missing_required_parameter",
         )
     if fields.video_id is not None:
-        return _of_job(services, account, fields.video_id)
+        key = _of_job(services, account, fields.video_id)
+        return Source(key, name=SourceName(video_id=fields.video_id))
     if fields.file_id is not None:
-        return file_source(services, account, fields.file_id)
+        kept = source_file(services, account, fields.file_id)
+        return Source(file_key(kept.id), name=SourceName(file_id=kept.id, filename=kept.filename))
     if fields.video_url is not None and not fields.video_url.startswith("data:"):
-        return _checked(services, fields.video_url)
+        url = _checked(services, fields.video_url)
+        return Source(url, name=SourceName(video_url=_without_credentials(url)))
     file = upload or _decoded(fields.video_url or "")
     if not file.size:
         raise InvalidRequest(f"{named[0]} is an empty file", param=named[0], code="empty_file")
-    return file
+    return Source(file=file, name=_file_name(file))
+
+
+def _file_name(file: UploadFile) -> SourceName | None:
+    name = PurePath(file.filename or "").name[:MAX_NAME_CHARACTERS]
+    return SourceName(filename=name) if name else None
+
+
+def _without_credentials(url: str) -> str:
+    return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
 def _of_job(services: Services, account: str, video_id: str) -> str:

@@ -45,8 +45,8 @@ def start_caption(services: Services, origin: Origin, body: Body) -> JobRecord:
     fields = validated(CaptionCreate, body)
     check_text(services, fields.instruction, "instruction")
     source = find_source(services, origin.account, fields, upload)
-    file, key = (None, source) if isinstance(source, str) else (source, "")
-    request = understand_request(fields, key, services.capabilities())
+    request = understand_request(fields, source.key, services.capabilities(), source.name)
+    file = source.file
     reserved = reserve(services, origin, "understand", fields, file)
     if reserved.known:
         return reserved.known

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from contract.errors import ErrorInfo
 from contract.records import JobRecord, Status
-from contract.requests import GenerateRequest, Mode, Segment, UnderstandRequest
+from contract.requests import GenerateRequest, Mode, Segment, SourceName, UnderstandRequest
 from server.fields import MODEL_ID
 from server.outlook import ENDED, Outlook
 from server.texts import caption_text
@@ -81,6 +81,9 @@ class Caption(Job):
         description="Where `segment_seconds` was given: each text is a line of `text`"
     )
     instruction: str | None
+    source: SourceName | None = Field(
+        description="Which video it is; null if it had no name, as in a `data:` URL"
+    )
     duration_s: float | None = Field(description="How long the input video plays")
 
 
@@ -145,6 +148,7 @@ def caption_view(record: JobRecord, retention_days: float, outlook: Outlook = EN
         text=text.text if text else None,
         segments=record.result.segments if record.result else [],
         instruction=request.instruction,
+        source=request.source_name,
         duration_s=record.result.input_seconds if record.result else None,
     )
 

@@ -4,7 +4,7 @@
 nothing else of this repository.
 """
 
-from univigu_client.answers import ApiError, Event, Hit, Job, Kind, StillRunning
+from univigu_client.answers import ApiError, Event, Hit, Job, Kind, Source, StillRunning
 from univigu_client.asynchronous import AsyncClient
 from univigu_client.batches import Batch
 from univigu_client.calls import CaptionFields, VideoFields
@@ -20,6 +20,7 @@ __all__ = [
     "Hit",
     "Job",
     "Kind",
+    "Source",
     "StillRunning",
     "VideoFields",
 ]

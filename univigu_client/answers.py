@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from typing import Any, Literal
 
 import httpx2
@@ -37,11 +38,25 @@ class StillRunning(TimeoutError):
 
 
 @dataclass(frozen=True)
+class Source:
+    """Which video a caption is of: what its request has named, and the name of the file."""
+
+    filename: str | None
+    video_url: str | None
+    file_id: str | None
+    video_id: str | None
+
+
+_SOURCE = [item.name for item in fields_of(Source)]
+
+
+@dataclass(frozen=True)
 class Job:
     """A video or caption job as last seen.
 
     `text` is the caption of either, or the answer to an instruction; `progress` a percentage;
-    `duration_seconds` how long the video plays; `fields` the whole object as the server sent it.
+    `duration_seconds` how long the video plays; `source` which video a caption is of, None where
+    that has no name; `fields` the whole object as the server sent it.
     """
 
     kind: Kind
@@ -53,6 +68,7 @@ class Job:
     error_code: str | None
     poll_seconds: float
     duration_seconds: float | None = None
+    source: Source | None = None
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -106,7 +122,7 @@ def read_error(status: int, detail: Mapping[str, Any]) -> ApiError:
 
 def read_job(kind: Kind, fields: Mapping[str, Any], poll_seconds: float = POLL_SECONDS) -> Job:
     """Return the job that an object describes."""
-    error = fields["error"] or {}
+    error, source = fields["error"] or {}, fields.get("source")
     return Job(
         kind=kind,
         id=fields["id"],
@@ -117,6 +133,7 @@ def read_job(kind: Kind, fields: Mapping[str, Any], poll_seconds: float = POLL_S
         error_code=error.get("code"),
         poll_seconds=poll_seconds,
         duration_seconds=fields.get("duration_s"),
+        source=Source(*map(source.get, _SOURCE)) if source else None,
         fields=fields,
     )
 

@@ -7,7 +7,7 @@ from rq.serializers import JSONSerializer
 from server_apps import Worker
 
 from contract.artifacts import upload_key
-from contract.requests import Segment, UnderstandRequest
+from contract.requests import Segment, SourceName, UnderstandRequest
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -29,7 +29,11 @@ def test_an_upload_becomes_a_job_with_its_bytes_in_the_store(
     assert record is not None
     source = upload_key(caption_id)
     assert record.parsed_request() == UnderstandRequest(
-        source=source, instruction="which colour?", seed=4, num_inference_steps=6
+        source=source,
+        source_name=SourceName(filename="clip.mp4"),
+        instruction="which colour?",
+        seed=4,
+        num_inference_steps=6,
     )
     assert worker.artifacts.get(source) == CLIP
     queue = Queue("understand", connection=worker.redis, serializer=JSONSerializer)
@@ -46,6 +50,7 @@ def test_a_finished_video_is_captioned_by_its_id(api: TestClient, worker: Worker
     video_id = api.post("/v1/videos", json={"prompt": "a red circle"}).json()["id"]
     worker.complete(video_id, video=b"frames")
     response = api.post("/v1/captions", json={"video_id": video_id})
+    assert response.json()["source"]["video_id"] == video_id
     record = worker.jobs.get(response.json()["id"])
     assert record is not None
     request = record.parsed_request()

@@ -16,6 +16,11 @@ pytestmark = pytest.mark.usefixtures("worker")
 CLIP = b"0123456789abcdef"
 
 
+def named(**fields: str) -> dict[str, str | None]:
+    """Return the `source` of a caption that shows these fields and no others."""
+    return dict.fromkeys(("filename", "video_url", "file_id", "video_id")) | fields
+
+
 class TestUrls:
     """A server that takes URLs of private addresses, as in a closed network."""
 
@@ -26,24 +31,43 @@ class TestUrls:
     def test_the_worker_is_told_the_url(self, api: TestClient, worker: Worker) -> None:
         url = "http://127.0.0.1:9/clip.mp4?a=b#t=1"
         response = api.post("/v1/captions", json={"video_url": url})
+        assert response.json()["source"] == named(video_url="http://127.0.0.1:9/clip.mp4")
         assert worker.jobs.get(response.json()["id"]).parsed_request().source == url
 
 
 def test_a_data_url_is_an_upload(api: TestClient, worker: Worker) -> None:
     url = "data:video/mp4;base64," + base64.b64encode(b"a clip").decode()
     for body in ({"json": {"video_url": url}}, {"data": {"video_url": url}}):
-        caption_id = api.post("/v1/captions", **body).json()["id"]
-        assert worker.artifacts.get(upload_key(caption_id)) == b"a clip"
+        caption = api.post("/v1/captions", **body).json()
+        assert worker.artifacts.get(upload_key(caption["id"])) == b"a clip"
+        assert caption["source"] is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"), [("clip.mp4", "clip.mp4"), ("a/b/" + 300 * "x", 255 * "x")]
+)
+def test_an_upload_is_known_by_the_name_of_its_file(api: TestClient, sent: str, shown: str) -> None:
+    caption_id = api.post("/v1/captions", files={"video": (sent, CLIP)}).json()["id"]
+    assert api.get(f"/v1/captions/{caption_id}").json()["source"] == named(filename=shown)
 
 
 def test_a_file_that_is_kept_here_is_captioned_by_its_id(api: TestClient, worker: Worker) -> None:
     file = {"file": ("clip.mp4", CLIP)}
     file_id = api.post("/v1/files", files=file, data={"purpose": "user_data"}).json()["id"]
-    caption_id = api.post("/v1/captions", json={"file_id": file_id}).json()["id"]
+    caption = api.post("/v1/captions", json={"file_id": file_id}).json()
+    assert caption["source"] == named(file_id=file_id, filename="clip.mp4")
+    caption_id = caption["id"]
     source = worker.jobs.get(caption_id).parsed_request().source
     assert worker.artifacts.get(source) == CLIP
     api.delete(f"/v1/captions/{caption_id}")
     assert worker.artifacts.get(source) == CLIP
+
+
+def test_an_empty_file_that_is_kept_here_is_refused(api: TestClient) -> None:
+    file = {"file": ("clip.mp4", b"")}
+    file_id = api.post("/v1/files", files=file, data={"purpose": "user_data"}).json()["id"]
+    error = api.post("/v1/captions", json={"file_id": file_id}).json()["error"]
+    assert (error["param"], error["code"]) == ("file_id", "empty_file")
 
 
 @pytest.mark.parametrize(
