@@ -108,15 +108,23 @@ class _Enrichment:
     async def run(self, endpoint: ChatEndpoint, found: list[Numbered], concurrency: int) -> None:
         running: Running = {}
         async with endpoint:
-            with progress_bar() as bar:
-                task = bar.add_task("captions", total=len(found))
-                for at, line in self._todo(found):
-                    running[asyncio.create_task(self._write(line.prompt))] = at, line
-                    if len(running) == concurrency:
-                        await self._settle(running)
-                    bar.update(task, completed=at - len(running))
-                while running:
+            try:
+                await self._write_all(running, found, concurrency)
+            finally:  # what ends the command is said once, not by each request under way
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+
+    async def _write_all(self, running: Running, found: list[Numbered], concurrency: int) -> None:
+        with progress_bar() as bar:
+            shown = bar.add_task("captions", total=len(found))
+            for at, line in self._todo(found):
+                running[asyncio.create_task(self._write(line.prompt))] = at, line
+                if len(running) == concurrency:
                     await self._settle(running)
+                bar.update(shown, completed=at - len(running))
+            while running:
+                await self._settle(running)
 
     def _todo(self, found: list[Numbered]) -> Iterator[tuple[int, ManifestLine]]:
         """Yield the lines to ask about; report those that are bad, or were done before."""

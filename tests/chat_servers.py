@@ -3,15 +3,14 @@
 import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+from http_servers import ForgivingServer
 
 
-class ChatServer(ThreadingHTTPServer):
+class ChatServer(ForgivingServer):
     """Answers with `answer(messages)`: a text, or (status, body, headers)."""
-
-    daemon_threads = True
 
     def __init__(self, answer):
         super().__init__(("127.0.0.1", 0), _Handler)
