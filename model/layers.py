@@ -7,13 +7,10 @@ Every weight of a stock Wan2.1 transformer has the same name here; what the capt
 from __future__ import annotations
 
 import math
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.loaders import PeftAdapterMixin
-from diffusers.models.attention import AttentionMixin
-from diffusers.models.cache_utils import CacheMixin
 from diffusers.models.embeddings import TimestepEmbedding
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.normalization import FP32LayerNorm
@@ -28,7 +25,7 @@ from model.positions import VideoPositions
 TEXT_HEAD_EPS = 1e-5
 
 
-class UniViGULayers(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
+class UniViGULayers(ModelMixin, ConfigMixin):
     """The weights of the transformer.
 
     Args:
@@ -54,25 +51,6 @@ class UniViGULayers(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, Atten
         understanding_attention: `bidirectional`, or `isolated` where understanding is run with
             `isolate_video`.
     """
-
-    _supports_gradient_checkpointing = True
-    _skip_layerwise_casting_patterns: ClassVar[list[str]] = [
-        "patch_embedding",
-        "condition_embedder",
-        "norm",
-    ]
-    _no_split_modules: ClassVar[list[str]] = ["UniViGUBlock"]
-    _repeated_blocks: ClassVar[list[str]] = ["UniViGUBlock"]
-    # Wan's list, and the caption stream's time path for the same reason: sinusoids need float32
-    _keep_in_fp32_modules: ClassVar[list[str]] = [
-        "rope",
-        "time_embedder",
-        "scale_shift_table",
-        "norm1",
-        "norm2",
-        "norm3",
-        "caption_time_embedder",
-    ]
 
     @register_to_config
     def __init__(  # noqa: PLR0913 - one argument per config entry, as diffusers requires

@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.attention import AttentionMixin
+from diffusers.models.cache_utils import CacheMixin
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from model.attention import mix
@@ -28,8 +32,28 @@ VideoCache = tuple[ClipKeys, ...]
 Outputs = Literal["both", "velocity", "logits"]
 
 
-class UniViGUTransformer(UniViGULayers):
-    """Predicts video velocity and caption logits in one pass."""
+# `ModelMixin` again: a pipeline finds out how to load this class by what its module names
+class UniViGUTransformer(UniViGULayers, ModelMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
+    """Predicts video velocity and caption logits in one pass; `UniViGULayers` has the config."""
+
+    _supports_gradient_checkpointing = True
+    _skip_layerwise_casting_patterns: ClassVar[list[str]] = [
+        "patch_embedding",
+        "condition_embedder",
+        "norm",
+    ]
+    _no_split_modules: ClassVar[list[str]] = ["UniViGUBlock"]
+    _repeated_blocks: ClassVar[list[str]] = ["UniViGUBlock"]
+    # Wan's list, and the caption stream's time path for the same reason: sinusoids need float32
+    _keep_in_fp32_modules: ClassVar[list[str]] = [
+        "rope",
+        "time_embedder",
+        "scale_shift_table",
+        "norm1",
+        "norm2",
+        "norm3",
+        "caption_time_embedder",
+    ]
 
     def forward(  # noqa: PLR0913 - the arguments of Wan and a caption stream's
         self,
