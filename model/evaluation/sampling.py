@@ -19,7 +19,6 @@ from model.evaluation.checker import Frames
 from model.evaluation.rowwise import RowwiseFlow, generators_of, noisy_captions
 from model.pipeline import Generated, UniViGUPipeline
 from model.sampler import JointState, Mode, Step, sample_steps
-from model.schedule import sigma_grid
 from model.text import caption_ids
 from model.text_flow import text_flow_of
 from model.transformer import UniViGUTransformer
@@ -127,7 +126,7 @@ class BatchSampler:
         """
         pipeline = self._pipeline
         length = pipeline.transformer.config.caption_length
-        tokenizer = pipeline._caption_tokenizer
+        tokenizer = pipeline.caption_coder
         for rows in self._batches(len(clips)):
             ids = caption_ids(tokenizer, list(captions[rows]), length).to(pipeline.device)
             looked_at = [
@@ -159,7 +158,7 @@ class BatchSampler:
 
     def _denoise(self, prompts: Sequence[str], seeds: Sequence[int], mode: str) -> Step:
         pipeline = self._pipeline
-        shape = pipeline._latent_shape(self.height, self.width, self.num_frames)
+        shape = pipeline.latent_shape(self.height, self.width, self.num_frames)
         condition = torch.cat([pipeline.encode_condition(prompt) for prompt in prompts])
         # the order of the draws is that of a single request: video noise, then caption noise
         generators = generators_of(seeds)
@@ -178,8 +177,8 @@ class BatchSampler:
         *_, last = sample_steps(
             JointState(noise.to(condition.device), caption),
             denoise,
-            video_sigmas=sigma_grid(self._steps, pipeline._video_shift),
-            text_sigmas=pipeline._text_sigmas(self._steps) if is_joint else None,
+            video_sigmas=pipeline.video_sigmas(self._steps),
+            text_sigmas=pipeline.text_sigmas(self._steps) if is_joint else None,
             generator=generators[0],
             text_flow=flow,
         )
