@@ -19,7 +19,8 @@ RUN python -m venv /opt/univigu \
     && python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
        project = p["project"]; build = p["build-system"]["requires"]; \
        print(*build, *project["dependencies"], sep="\n", file=open("server.txt", "w")); \
-       print(*project["optional-dependencies"]["worker"], sep="\n", file=open("worker.txt", "w"))' \
+       extras = project["optional-dependencies"]; \
+       print(*extras["worker"], *extras["c2pa"], sep="\n", file=open("worker.txt", "w"))' \
     && pip install --requirement server.txt
 
 FROM server-requirements AS server-build

@@ -18,6 +18,7 @@ from cli.tied_process import TiedProcess
 from contract.engine_status import read_capabilities, warm_workers
 from server.settings import ServerSettings
 from worker.settings import WorkerSettings
+from worker.signing import read_signer
 
 _TICK_SECONDS = 0.2
 _RESTART_SECONDS = 1.0
@@ -42,13 +43,16 @@ class AllInOne:
         console: where it tells how things stand.
 
     Raises:
-        ValueError: if the address is taken or the checkpoint is not there.
+        ValueError: if the address is taken, the checkpoint is not there, or nothing can be signed
+            with the certificate.
     """
 
     def __init__(self, settings: ServeSettings, console: Console) -> None:
         self._settings, self._console = settings, console
         self._port = _free_port(settings.host, settings.port)
         require_checkpoint(settings.checkpoint)
+        if signer := read_signer(settings):
+            signer.check()
         self._embedded: EmbeddedRedis | None = None
         self._processes: list[tuple[TiedProcess, float]] = []
         self._redis_started_at = 0.0

@@ -24,6 +24,8 @@ class ErrorCode(StrEnum):
     WORKER_LOST = "worker_lost"
     #: the artifact store refused or lost a file
     STORAGE_ERROR = "storage_error"
+    #: the certificate and key of the worker do not sign the video, which is not handed out
+    SIGNING_FAILED = "signing_failed"
     #: a defect of this server; the log has the traceback under the job id
     INTERNAL = "internal_error"
 

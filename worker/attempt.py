@@ -15,7 +15,7 @@ from pathlib import Path
 from obstore.exceptions import BaseError
 
 from contract.artifacts import ArtifactStore, preview_key
-from contract.errors import ErrorInfo
+from contract.errors import ErrorCode, ErrorInfo
 from contract.jobs import JobStore
 from contract.jobs import Progress as Answer
 from contract.policy import Policy, judge
@@ -25,9 +25,10 @@ from worker.delivery import deliver, find_delivered
 from worker.engine_link import EngineLink
 from worker.failures import Cancelled, JobFailed, NotMine
 from worker.intake import fetch_clip
-from worker.protocol import Done, Failed, Preview, Progress, Start
+from worker.protocol import VIDEO_FILE, Done, Failed, Preview, Progress, Start
 from worker.run_folder import RunFolder
 from worker.settings import WorkerSettings
+from worker.signing import SigningError, VideoSigner
 from worker.waiting import Watch
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Surroundings:
     run: RunFolder
     settings: WorkerSettings
     policy: Policy | None = None
+    signer: VideoSigner | None = None
 
 
 def check_ownership(answer: Answer) -> None:
@@ -91,6 +93,7 @@ class Attempt:
                 return earlier
         done = self._work()
         self._judge(done)
+        self._sign(done)
         return self._watch.call(partial(deliver, artifacts, self._workdir, self._record, done))
 
     def _judge(self, done: Done) -> None:
@@ -98,6 +101,20 @@ class Attempt:
             refusal = judge(self._around.policy, text)
             if refusal is not None:
                 raise JobFailed(refusal)
+
+    def _sign(self, done: Done) -> None:
+        signer, record = self._around.signer, self._record
+        if signer is None or record.kind != "generate":
+            return
+        checkpoint = self._around.run.capabilities().checkpoint
+        video = self._workdir / VIDEO_FILE
+        try:
+            self._watch.call(partial(signer.sign, video, checkpoint, done.seed))
+        except SigningError as error:
+            # the reason may name files of this machine
+            log.error("job %s: the video could not be signed: %s", record.id, error)
+            message = "the video could not be signed; the worker's log says why"
+            raise JobFailed(ErrorInfo(code=ErrorCode.SIGNING_FAILED, message=message)) from error
 
     def _work(self) -> Done:
         request = self._record.parsed_request()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from contract.settings import SharedSettings
 
@@ -94,3 +94,25 @@ class WorkerSettings(SharedSettings):
     max_decode_seconds: float = Field(
         default=60, gt=0, description="Longest time for reading one input video."
     )
+    c2pa_certificate_file: Path | None = Field(
+        default=None,
+        description="Certificate chain (PEM) that every video is signed with as generated, by a "
+        "C2PA manifest. Unset: none is signed.",
+    )
+    c2pa_key_file: Path | None = Field(
+        default=None, description="Its private key (PEM, without a password)."
+    )
+
+    @field_validator("c2pa_certificate_file", "c2pa_key_file")
+    @classmethod
+    def _make_absolute(cls, path: Path | None) -> Path | None:
+        return path and path.absolute()
+
+    @model_validator(mode="after")
+    def _need_both_to_sign(self) -> Self:
+        if (self.c2pa_certificate_file is None) != (self.c2pa_key_file is None):
+            missing = "KEY" if self.c2pa_key_file is None else "CERTIFICATE"
+            raise ValueError(
+                f"UNIVIGU_C2PA_{missing}_FILE is not set; it takes certificate and key to sign"
+            )
+        return self

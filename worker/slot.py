@@ -37,6 +37,7 @@ from worker.holder import JobHolder
 from worker.process import enter_child
 from worker.run_folder import RunFolder
 from worker.settings import WorkerSettings
+from worker.signing import read_signer
 from worker.waiting import Drain, Watch
 
 log = logging.getLogger("worker.slot")  # not `__main__`
@@ -217,6 +218,7 @@ def main(run_folder: str, parent_pid: str, queue: str, name: str) -> int:
         run,
         settings,
         read_policy(settings.blocked_words_file),
+        read_signer(settings),
     )
     holder = JobHolder(around, run.empty_folder(name))
     try:

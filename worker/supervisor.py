@@ -27,6 +27,7 @@ from worker.engine_child import EngineChild
 from worker.process import die_with_parent, start_logging
 from worker.run_folder import RunFolder, remove_abandoned
 from worker.settings import WorkerSettings
+from worker.signing import read_signer
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +142,13 @@ def main(
         settings: what to run.
         parent_pid: end when this process, which started this one, ends.
         engine: arguments of the interpreter for the engine process.
+
+    Raises:
+        ValueError: if videos are to be signed and cannot be.
     """
     start_logging(settings.log_level)
+    if signer := read_signer(settings):
+        signer.check()
     supervisor = Supervisor(settings, engine)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
