@@ -38,12 +38,13 @@ def new_transformer(**config: Any) -> UniViGUTransformer:
 
 
 def wan_twin(transformer: UniViGUTransformer) -> WanTransformer3DModel:
-    """Return diffusers' Wan network with the same weights."""
+    """Return diffusers' Wan network on the very same weights, where and in what they are."""
     taken = signature(WanTransformer3DModel.__init__).parameters
     config = {name: value for name, value in transformer.config.items() if name in taken}
-    wan = WanTransformer3DModel(**config).eval()
+    with transformer.device:
+        wan = WanTransformer3DModel(**config).eval()
     weights = transformer.state_dict()
-    wan.load_state_dict({name: weights[name] for name in wan.state_dict()})
+    wan.load_state_dict({name: weights[name] for name in wan.state_dict()}, assign=True)
     return wan
 
 
