@@ -93,7 +93,7 @@ def convert(
             "caption_vocab_size": _vocab_size(wan),
             "understanding_attention": "isolated",
         }
-        weights = _with_copies(open_safetensors(wan / "transformer"))
+        weights = with_copies(open_safetensors(wan / "transformer"))
         made = _new_parts(config, _any(weights).dtype)
     else:
         made = {}
@@ -143,7 +143,7 @@ def _rows(weights: LazyWeights, name: str, source: Path) -> int:
     return int(weights[name]().shape[0])
 
 
-def _with_copies(wan: LazyWeights) -> LazyWeights:
+def with_copies(wan: LazyWeights) -> LazyWeights:
     """Add what the text side starts with as copies of the video's."""
     weights = dict(wan)
     for name, read in wan.items():

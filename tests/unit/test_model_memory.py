@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 import torch
-from live_memory import LiveMemory
+from benchmarks.live_memory import LiveMemory
 from tiny_models import tiny_pipeline, tiny_vae
 
 from model.memory import generation_need, understanding_need

@@ -1,0 +1,74 @@
+"""`python -m benchmarks.ablations [QUESTION...]`: tables for people, `ablations.json` for programs.
+
+What was measured stays in the folder and is not measured again, so a run that was stopped goes on,
+and another checkpoint is asked only what concerns checkpoints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from diffusers.utils.logging import disable_progress_bar
+from rich.console import Console
+
+from benchmarks.ablations.questions import QUESTIONS, Bench
+from benchmarks.ablations.tables import Comparison
+
+CHECKPOINT = Path(__file__).parents[2] / "model" / "checkpoints" / "moving-shapes"
+FOLDER = Path(__file__).parents[1] / "out" / "ablations"
+
+
+def ask(bench: Bench, names: list[str], repetitions: int, console: Console) -> None:
+    """Answer questions, a whole repetition of all before the next, saying which."""
+    for repetition in range(repetitions):
+        for name in names:
+            for variant in QUESTIONS[name].variants:
+                started = time.monotonic()
+                bench.answer(name, variant, repetition)
+                seconds = time.monotonic() - started
+                if seconds > 1:  # else it was there already
+                    console.print(f"{name}: {variant}, {repetition}: {seconds:.0f} s", style="dim")
+
+
+def compare(bench: Bench, name: str, repetitions: int) -> Comparison:
+    """Return the comparison of a question that was answered."""
+    question = QUESTIONS[name]
+    found = {
+        variant: [bench.answer(name, variant, i) for i in range(repetitions)]
+        for variant in question.variants
+    }
+    return Comparison(question.title, found)
+
+
+def main(arguments: list[str]) -> None:
+    """Answer the named questions, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations")
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(QUESTIONS))
+    parser.add_argument("--repetitions", type=int, default=3, help="seeds of each variant")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="where none is trained")
+    parser.add_argument("--clips", type=int, default=48, help="per side, asked of the checkpoint")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of all that is kept")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.questions) - set(QUESTIONS)):
+        parser.error(f"no question {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
+    torch.set_num_threads(options.threads)
+    disable_progress_bar()
+    console = Console()
+    bench = Bench(options.out, options.checkpoint, options.clips)
+    names = options.questions or list(QUESTIONS)
+    ask(bench, names, options.repetitions, console)
+    comparisons = {name: compare(bench, name, options.repetitions) for name in names}
+    for comparison in comparisons.values():
+        console.print(comparison.table())
+    summary = {name: comparison.as_json() for name, comparison in comparisons.items()}
+    (options.out / "ablations.json").write_text(json.dumps(summary, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

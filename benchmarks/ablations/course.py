@@ -1,0 +1,88 @@
+"""Train an arm, leg by leg; a leg that several arms share is trained once, and none twice."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.ablations.arms import SMALL, VIDEO, Arm, Leg
+from benchmarks.ablations.kept import digest
+from benchmarks.ablations.world import World
+from model.convert import with_copies
+from model.training.run import take_average
+from model.training.trainer import train
+from model.training.training_run import TrainingRun
+from model.transformer import UniViGUTransformer
+
+
+@dataclass(frozen=True)
+class Course:
+    """How all arms are trained.
+
+    Args:
+        folder: of the runs.
+        world: what they see.
+        config: of the transformer, where an arm does not say otherwise.
+        start: the leg that makes the video model they start from.
+        options: fields of `TrainingRun` besides steps, seed and folder.
+    """
+
+    folder: Path
+    world: World
+    config: dict[str, Any]
+    start: Leg
+    options: dict[str, Any]
+
+    def definition(self, arm: Arm, seed: int) -> dict[str, Any]:
+        """Return all that decides what an arm becomes."""
+        shared = {"config": self.config, "start": asdict(self.start), "options": self.options}
+        return shared | {"arm": asdict(arm), "seed": seed, "scenes": len(self.world.scenes)}
+
+    def train(self, arm: Arm, seed: int) -> UniViGUTransformer:
+        """Return the network at the end of an arm, going on where an earlier run was stopped."""
+        video = self._new(self.config, seed)
+        self._run(video, self.start, seed, [self.config, asdict(self.start)])
+        weights = video.state_dict()
+        if arm.copies_experts:
+            copied = with_copies({name: value.clone for name, value in weights.items()})
+            weights |= {name: read() for name, read in copied.items()}
+        transformer = self._new(self.config | dict(arm.config), seed)
+        transformer.load_state_dict(weights)
+        so_far: list[Any] = [self.config, asdict(self.start), arm.config, arm.copies_experts]
+        for leg in arm.legs:
+            so_far.append(asdict(leg))
+            self._run(transformer, leg, seed, so_far)
+        return transformer.eval()
+
+    def _new(self, config: dict[str, Any], seed: int) -> UniViGUTransformer:
+        torch.manual_seed(seed)
+        transformer: UniViGUTransformer = UniViGUTransformer(**config)
+        return transformer.train()
+
+    def _run(self, transformer: UniViGUTransformer, leg: Leg, seed: int, so_far: Any) -> None:
+        """Train a leg in place, unless its average is there already, and take the average."""
+        name = f"{leg.stage}-{seed}-{digest([so_far, self.options, len(self.world.scenes)])}"
+        out_dir = self.folder / "runs" / name
+        run = TrainingRun(out_dir=out_dir, num_steps=leg.num_steps, seed=seed, **self.options)
+        if not (out_dir / "ema.safetensors").exists():
+            batches = self.world.batches(transformer.config)
+            scenes, pad = self.world.scenes, self.world.tokenizer.pad_token_id
+            for _ in train(transformer, scenes, batches, leg.as_stage(), run, pad_id=pad):
+                pass  # the run keeps its own log
+        take_average(transformer, run)
+
+
+def small_course(folder: Path, world: World) -> Course:
+    """Return the course whose figures are reported."""
+    options = {
+        "batch_size": 32,
+        "learning_rate": 3e-3,
+        "warmup_steps": 20,
+        "ema_decay": 0.98,
+        "autocast": False,  # casts cost more than they save at this width
+        "save_every": 60,
+    }
+    return Course(folder, world, SMALL, VIDEO, options)
