@@ -130,9 +130,9 @@ class DeliveryStore:
         found: Any = self._claim(keys=[_WAITING_KEY], args=args)
         return [taken for each in found if (taken := self.get(each.decode())) is not None]
 
-    def record(self, delivery: Delivery, done: Try) -> Delivery:
-        """Note a try: the delivery has ended, or is due again later."""
-        return self._put(delivery.after(done))
+    def record(self, delivery: Delivery, done: Try, is_last: bool = False) -> Delivery:
+        """Note a try: the delivery has ended, as it has with the last one, or is due later."""
+        return self._put(delivery.after(done, is_last))
 
     def redeliver(self, delivery: Delivery) -> Delivery:
         """Make a delivery due at once, with all its tries before it again."""

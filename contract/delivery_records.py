@@ -51,13 +51,13 @@ class Delivery(BaseModel):
     next_at: float | None = None
     tries: list[Try] = Field(default_factory=list)
 
-    def after(self, done: Try) -> Delivery:
-        """Return the delivery after one more try."""
+    def after(self, done: Try, is_last: bool = False) -> Delivery:
+        """Return the delivery after one more try, which may be the last one whatever came of it."""
         fields: dict[str, Any] = {"tries": [*self.tries, done][-_MAX_LOG:], "next_at": None}
         if done.error is None:
             return self.model_copy(update=fields | {"status": "delivered"})
-        is_over = self.is_test or done.status_code == 410 or self.failures >= len(BACKOFF_SECONDS)
-        if is_over:
+        is_refused = self.is_test or done.status_code == 410
+        if is_last or is_refused or self.failures >= len(BACKOFF_SECONDS):
             return self.model_copy(update=fields | {"status": "failed"})
         fields["next_at"] = done.at + BACKOFF_SECONDS[self.failures]
         return self.model_copy(update=fields | {"failures": self.failures + 1})

@@ -35,6 +35,10 @@ _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 2.0
 
 
+class _EndpointDeleted(Exception):
+    """There is nobody to send to any more."""
+
+
 class Courier:
     """Delivers what is due.
 
@@ -101,18 +105,20 @@ class Courier:
 
     async def _try(self, client: httpx2.AsyncClient, delivery: Delivery) -> None:
         at, began = time.time(), time.monotonic()
-        status_code, error = None, None
+        status_code, error, is_last = None, None, False
         try:
             async with asyncio.timeout(_SECONDS):
                 status_code = await self._send(client, delivery, int(at))
             if not 200 <= status_code < 300:
                 error = f"the receiver answered {status_code}"
+        except _EndpointDeleted as failure:
+            error, is_last = str(failure), True
         except TimeoutError:
             error = f"no answer within {_SECONDS:g} seconds"
         except (ValueError, httpx2.HTTPError, httpx2.InvalidURL) as failure:
             error = str(failure) or type(failure).__name__
         done = Try(at=at, seconds=time.monotonic() - began, status_code=status_code, error=error)
-        after = await asyncio.to_thread(self._deliveries.record, delivery, done)
+        after = await asyncio.to_thread(self._deliveries.record, delivery, done, is_last)
         log.info("webhook %s: %s%s", delivery.id, after.status, f", {error}" if error else "")
 
     async def _send(self, client: httpx2.AsyncClient, delivery: Delivery, now: int) -> int:
@@ -134,7 +140,7 @@ class Courier:
     def _endpoint(self, delivery: Delivery) -> Endpoint:
         endpoint = self._endpoints.get(delivery.account, delivery.endpoint_id)
         if endpoint is None:
-            raise ValueError(f"the endpoint {delivery.endpoint_id} was deleted")
+            raise _EndpointDeleted(f"the endpoint {delivery.endpoint_id} was deleted")
         return endpoint
 
 

@@ -117,8 +117,9 @@ class TestFailures:
         store.plan()
         endpoints.delete(endpoint)
         start_courier()
-        until(lambda: store.page("a", 1)[0].tries)
-        assert "was deleted" in store.page("a", 1)[0].tries[0].error
+        (delivery,) = ended(store, "a")
+        assert (delivery.status, len(delivery.tries)) == ("failed", 1)
+        assert "was deleted" in delivery.tries[0].error
         assert receiver.messages == []
 
     def test_a_courier_that_died_in_the_middle_loses_nothing(
