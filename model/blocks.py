@@ -85,7 +85,12 @@ class UniViGUBlock(nn.Module):
 
     def project(self, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
         """Return the stream's self-attention query, key and value (B, N, heads, head_dim)."""
-        return project(self.attn1, self._normed(stream), stream.rotary)
+        return project(self.attn1, self.normed(stream), stream.rotary)
+
+    def normed(self, stream: Stream) -> Tensor:
+        """Return what self-attention reads of a stream, (B, N, d): normed and modulated."""
+        shift, scale = self._modulation(stream)[:2]
+        return modulate(self.norm1(stream.hidden.float()), shift, scale, stream.hidden)
 
     def prepare(self, states: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
         """Return what cross-attention makes of condition states (B, c, d) in every step."""
@@ -152,14 +157,10 @@ class UniViGUBlock(nn.Module):
         return self.finish(text, torch.cat(mixed), self.ffn_text)
 
     def _ask(self, asking: Stream, asked: Sequence[Stream], key_mask: Tensor | None) -> Tensor:
-        keys = [project_keys(self.attn1, self._normed(one), one.rotary) for one in asked]
+        keys = [project_keys(self.attn1, self.normed(one), one.rotary) for one in asked]
         key, value = (torch.cat(tensors, 1) for tensors in zip(*keys, strict=True))
-        query = project_query(self.attn1, self._normed(asking), asking.rotary)
+        query = project_query(self.attn1, self.normed(asking), asking.rotary)
         return mix(self.attn1, query, key, value, key_mask)
-
-    def _normed(self, stream: Stream) -> Tensor:
-        shift, scale = self._modulation(stream)[:2]
-        return modulate(self.norm1(stream.hidden.float()), shift, scale, stream.hidden)
 
     def _cross(self, hidden: Tensor, context: Context) -> Tensor:
         if isinstance(context, Constant):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from model.condition import Condition
+from model.feature_cache import FeatureCache, Reuse
 from model.sampler import Denoise, JointState
 from model.schedule import TIMESTEPS
 from model.transformer import Outputs, UniViGUTransformer, VideoCache
@@ -25,12 +27,77 @@ def _caption_inputs(draft: Tensor | None) -> tuple[Tensor | None, Tensor | None]
     return draft, None
 
 
+@dataclass(frozen=True)
+class _Branch:
+    """One of the two that guidance compares."""
+
+    condition: Condition
+    reuse: Reuse | None
+
+
+@dataclass(frozen=True)
+class _Guided:
+    """See `guided`."""
+
+    transformer: UniViGUTransformer
+    prompt: _Branch
+    null: _Branch
+    guidance_scale: float
+    noise_caption: Tensor | None
+
+    def __call__(self, state: JointState) -> tuple[Tensor, Tensor | None]:
+        logits = None
+        if self.guidance_scale != 1 and state.caption is None:
+            velocity, unconditional = self._without_captions(state)
+        else:
+            needed: Outputs = "both" if state.text_sigma else "velocity"
+            velocity, logits = self._run(state, self.prompt, needed)
+            if self.guidance_scale == 1:
+                return velocity, logits
+            absent = replace(state, caption=self.noise_caption, text_sigma=1.0)
+            unconditional, _ = self._run(absent, self.null, "velocity")
+        return unconditional + self.guidance_scale * (velocity - unconditional), logits
+
+    def _run(
+        self, state: JointState, branch: _Branch, outputs: Outputs
+    ) -> tuple[Tensor, Tensor | None]:
+        latents, draft = _latents(state), state.caption
+        ids, embeds = _caption_inputs(draft)
+        velocity, logits = self.transformer(
+            latents.to(branch.condition.dtype),
+            _timestep(state.video_sigma, latents),
+            branch.condition,
+            ids,
+            None if draft is None else _timestep(state.text_sigma, latents),
+            caption_embeds=embeds,
+            outputs=outputs,
+            reuse=branch.reuse,
+        )
+        return velocity.float(), logits
+
+    def _without_captions(self, state: JointState) -> tuple[Tensor, Tensor]:
+        latents, both = _latents(state), (self.prompt, self.null)
+        velocity, unconditional = self.transformer.branches(
+            latents.to(self.prompt.condition.dtype),
+            _timestep(state.video_sigma, latents),
+            [branch.condition for branch in both],
+            [branch.reuse for branch in both],
+        )
+        return velocity.float(), unconditional.float()
+
+
+def _latents(state: JointState) -> Tensor:
+    assert state.latents is not None
+    return state.latents
+
+
 def guided(
     transformer: UniViGUTransformer,
     condition: Tensor,
     *,
     guidance_scale: float,
     noise_caption: Tensor | None,
+    features: FeatureCache | None = None,
 ) -> Denoise:
     """Return the network with classifier-free guidance on the video.
 
@@ -41,49 +108,15 @@ def guided(
         noise_caption: (B, L) ids, or (B, L, d) embeddings, at full noise: the caption stream of the
             unconditional branch, which would not be unconditional if it still read the prompt or
             the draft there. None where the mode has no caption stream.
+        features: of the job, where passes may be left out; None runs them all.
     """
-    prompt, null = transformer.prepare_condition(condition), transformer.prepare_null(condition)
 
-    def run(
-        state: JointState,
-        given: Condition,
-        draft: Tensor | None,
-        text_sigma: float,
-        outputs: Outputs,
-    ) -> tuple[Tensor, Tensor | None]:
-        assert state.latents is not None
-        latents = state.latents
-        ids, embeds = _caption_inputs(draft)
-        velocity, logits = transformer(
-            latents.to(condition.dtype),
-            _timestep(state.video_sigma, latents),
-            given,
-            ids,
-            None if draft is None else _timestep(text_sigma, latents),
-            caption_embeds=embeds,
-            outputs=outputs,
-        )
-        return velocity.float(), logits
+    def branch(name: str, prepared: Condition) -> _Branch:
+        return _Branch(prepared, None if features is None else partial(features.through, name))
 
-    def without_captions(state: JointState) -> tuple[Tensor, Tensor]:
-        assert state.latents is not None
-        time = _timestep(state.video_sigma, state.latents)
-        both = transformer.branches(state.latents.to(condition.dtype), time, (prompt, null))
-        return both[0].float(), both[1].float()
-
-    def denoise(state: JointState) -> tuple[Tensor, Tensor | None]:
-        logits = None
-        if guidance_scale != 1 and state.caption is None:
-            velocity, unconditional = without_captions(state)
-        else:
-            needed: Outputs = "both" if state.text_sigma else "velocity"
-            velocity, logits = run(state, prompt, state.caption, state.text_sigma, needed)
-            if guidance_scale == 1:
-                return velocity, logits
-            unconditional, _ = run(state, null, noise_caption, 1.0, "velocity")
-        return unconditional + guidance_scale * (velocity - unconditional), logits
-
-    return denoise
+    prompt = branch("prompt", transformer.prepare_condition(condition))
+    null = branch("null", transformer.prepare_null(condition))
+    return _Guided(transformer, prompt, null, guidance_scale, noise_caption)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from model import denoisers, understanding
+from model.feature_cache import FeatureCache
 from model.parts import CheckpointParts, Frames
 from model.sampler import JointState, Mode, Sampling, Step, sample_steps
 from model.text_flow import text_flow_of
@@ -33,7 +34,7 @@ class UniViGUPipeline(CheckpointParts):
     """A loaded Uni-ViGU checkpoint at work."""
 
     @torch.inference_mode()
-    def generate_steps(
+    def generate_steps(  # noqa: PLR0913 - one argument per field of a request
         self,
         prompt: str,
         *,
@@ -44,6 +45,7 @@ class UniViGUPipeline(CheckpointParts):
         num_inference_steps: int,
         guidance_scale: float,
         seed: int,
+        features: FeatureCache | None = None,
     ) -> Iterator[Step]:
         """Make a video, and in `joint` mode its caption, one denoising step at a time.
 
@@ -56,6 +58,7 @@ class UniViGUPipeline(CheckpointParts):
             num_inference_steps: steps of both streams.
             guidance_scale: classifier-free guidance of the video; 1 for none.
             seed: decides everything random in this request.
+            features: a new one leaves out passes of the network, and counts them; None runs all.
 
         Yields:
             Steps; the last holds the finished latents and caption ids.
@@ -84,6 +87,7 @@ class UniViGUPipeline(CheckpointParts):
             condition,
             guidance_scale=guidance_scale,
             noise_caption=noise_caption,
+            features=features,
         )
         yield from sample_steps(
             JointState(noise, caption),

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache, partial
+from itertools import zip_longest
 from typing import ClassVar, Literal
 
 import torch
@@ -23,6 +25,7 @@ from torch import Tensor
 from model.attention import mix
 from model.blocks import ClipKeys, Stream
 from model.condition import Condition, Context
+from model.feature_cache import Reuse, Streams
 from model.layers import UniViGULayers
 from model.streams import KeyMasks, key_masks, text_head, text_stream, video_head, video_stream
 
@@ -67,6 +70,7 @@ class UniViGUTransformer(UniViGULayers, ModelMixin, PeftAdapterMixin, CacheMixin
         caption_embeds: Tensor | None = None,
         isolate_video: Tensor | None = None,
         outputs: Outputs = "both",
+        reuse: Reuse | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """Predict the velocity of the video and the clean caption.
 
@@ -82,6 +86,7 @@ class UniViGUTransformer(UniViGULayers, ModelMixin, PeftAdapterMixin, CacheMixin
             isolate_video: (B,) bool; where true, video queries see no text keys and the video
                 stream cross-attends to the null condition. Takes no prepared condition.
             outputs: what the caller reads; the other one is None and costs nothing.
+            reuse: may take the place of the blocks; None runs them.
 
         Returns:
             Velocity (B, C, F, H, W), noise minus clean, and logits (B, L, V) of the clean
@@ -101,27 +106,39 @@ class UniViGUTransformer(UniViGULayers, ModelMixin, PeftAdapterMixin, CacheMixin
             text = text_stream(self, caption_ids, caption_embeds, caption_timestep, condition)
         masks = key_masks(video, text, caption_mask, isolate_video)
         contexts = list(zip(video_condition.contexts, condition.contexts, strict=True))
-        video, text = self._through_blocks(video, text, contexts, masks, outputs)
+        blocks = partial(self._through_blocks, video, text, contexts, masks, outputs)
+        first = self.typed_blocks[0]
+        video, text = blocks() if reuse is None else reuse(first, (video, text), blocks)
         velocity = None if outputs == "logits" else video_head(self, video, hidden_states.shape)
         logits = None if text is None or outputs == "velocity" else text_head(self, text)
         return velocity, logits
 
     def branches(
-        self, hidden_states: Tensor, timestep: Tensor, conditions: Sequence[Condition]
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        conditions: Sequence[Condition],
+        reuses: Sequence[Reuse | None] = (),
     ) -> list[Tensor]:
         """Return the velocity under each condition, without a caption stream.
 
         What comes before the first cross-attention knows no condition and is computed once.
-        Arguments as for `forward`.
+        Arguments as for `forward`; `reuses` has one for each condition, or none.
         """
         first, *rest = self.typed_blocks
         start = video_stream(self, hidden_states, timestep, conditions[0])
-        mixed = mix(first.attn1, *first.project(start))
-        velocities = []
-        for condition in conditions:
-            video = first.finish(replace(start, context=condition.contexts[0]), mixed, first.ffn)
+        mixed = cache(lambda: mix(first.attn1, *first.project(start)))
+
+        def through_blocks(condition: Condition) -> Streams:
+            video = first.finish(replace(start, context=condition.contexts[0]), mixed(), first.ffn)
             for block, context in zip(rest, condition.contexts[1:], strict=True):
                 video, _ = block(replace(video, context=context), None, None, None)
+            return video, None
+
+        velocities = []
+        for condition, reuse in zip_longest(conditions, reuses):
+            blocks = partial(through_blocks, condition)
+            video, _ = blocks() if reuse is None else reuse(first, (start, None), blocks)
             velocities.append(video_head(self, video, hidden_states.shape))
         return velocities
 
@@ -178,7 +195,7 @@ class UniViGUTransformer(UniViGULayers, ModelMixin, PeftAdapterMixin, CacheMixin
         contexts: Sequence[tuple[Context, Context]],
         masks: KeyMasks,
         outputs: Outputs,
-    ) -> tuple[Stream, Stream | None]:
+    ) -> Streams:
         """Return both streams behind the last block; one that nobody reads stops before it."""
         last = len(self.blocks) - 1
         for index, block in enumerate(self.typed_blocks):
