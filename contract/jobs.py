@@ -89,6 +89,7 @@ class JobStore:
         fingerprint: str = "",
         webhook_url: str = "",
         input_bytes: int = 0,
+        traceparent: str = "",
     ) -> None:
         """Add a `queued` record to a pipeline, to be executed together with the enqueue."""
         now = time.time()
@@ -102,6 +103,7 @@ class JobStore:
             "fingerprint": fingerprint,
             "webhook_url": webhook_url,
             "input_bytes": input_bytes,
+            "traceparent": traceparent,
         }
         pipeline.hset(record_key(job_id), mapping=record)  # type: ignore[arg-type]
         for live in {LIVE_KEY, live_key(account)}:

@@ -47,6 +47,7 @@ class JobRecord:
     webhook_url: str = ""  # told of the end, beside the account's own endpoints
     input_bytes: int = 0  # of an uploaded video
     fingerprint: str = ""  # of the request as sent, where a repeat of it has to be recognised
+    traceparent: str = ""  # the span that made the job, W3C; empty where nothing is traced
     attempt: int = 0
     owner: str = ""
     phase: str = ""

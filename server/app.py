@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI
 
+from contract.tracing import tracing
 from server.auth import require_key
 from server.batches.driver import driving
 from server.error_handlers import install_error_handlers
@@ -35,6 +36,7 @@ from server.routes import (
 from server.routes.page import install_page
 from server.services import Services
 from server.settings import ServerSettings
+from server.telemetry import TELEMETRY
 
 _DESCRIPTION = """
 A prompt becomes a video and its caption; a video becomes a caption.
@@ -54,7 +56,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with driving(services):
+        # not around the whole process: uvicorn ends it by the signal that told it to stop
+        with tracing("univigu-api"), driving(services):
             yield
         services.close()
 
@@ -63,6 +66,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
         version="1",
         description=_DESCRIPTION,
         lifespan=lifespan,
+        telemetry=TELEMETRY,
         # "default" stands for every error; without it 422 would be announced, which is never sent
         responses={"default": {"model": ErrorBody, "description": "The error envelope"}},
     )

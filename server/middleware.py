@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Callable
 
+from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +35,7 @@ class RequestBoundary:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         request_id = _request_id(scope)
+        trace.get_current_span().set_attribute("http.response.header.x-request-id", [request_id])
         started = False
 
         async def send_named(message: Message) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import redis
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 from redis.client import Pipeline
 from rq import Queue, Retry
 from rq.job import Job
@@ -16,7 +19,10 @@ from contract.jobs import JobStore, gone_key, live_key, record_key
 from contract.queues import JOB_FUNCTION, MAX_RETRIES, QUEUES, TICKET_OPTIONS, Kind
 from contract.records import JobRecord, Status, parse_record
 from contract.requests import JobRequest
+from contract.tracing import current_traceparent
 from server.errors import Gone, TooMany, Unavailable
+
+_tracer = trace.get_tracer("univigu.server")
 
 
 class Keys(NamedTuple):
@@ -112,14 +118,17 @@ class JobQueue:
                 self._check_share(pipeline, account)
             pipeline.multi()
             if is_new:
-                fields.update(account=account, fingerprint=fingerprint)
+                fields.update(
+                    account=account, fingerprint=fingerprint, traceparent=current_traceparent()
+                )
                 self._write(pipeline, job_id, request, fields)
             pipeline.hgetall(record_key(job_id))
 
         watched = [record_key(job_id), gone_key(job_id)] if fingerprint else []
         if self._max_live(account) is not None:
             watched.append(live_key(account))
-        answers: Any = self._redis.transaction(write, *watched)
+        with _sending(request.kind, job_id):
+            answers: Any = self._redis.transaction(write, *watched)
         return parse_record(answers[-1])
 
     def cancel(self, record: JobRecord) -> None:
@@ -158,6 +167,19 @@ class JobQueue:
             pipeline=pipeline,
             **TICKET_OPTIONS,
         )
+
+
+def _sending(kind: Kind, job_id: str) -> AbstractContextManager[Any]:
+    """Trace a job's way into its queue; its attempts hang below this span."""
+    attributes = {
+        "messaging.system": "rq",
+        "messaging.destination.name": kind,
+        "messaging.operation.type": "send",
+        "univigu.job.id": job_id,
+    }
+    return _tracer.start_as_current_span(
+        f"send {kind}", kind=SpanKind.PRODUCER, attributes=attributes, record_exception=False
+    )
 
 
 def _is_new(pipeline: Pipeline, job_id: str) -> bool:

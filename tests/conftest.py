@@ -9,6 +9,7 @@ pytest_plugins = [
     "checkpoints",
     "webhook_receivers",
     "chat_servers",
+    "trace_collectors",
 ]
 
 # what a shell starts in the background ignores Ctrl-C, and so would every process of the tests

@@ -21,6 +21,7 @@ from contract.jobs import Progress as Answer
 from contract.policy import Policy, judge
 from contract.records import JobRecord
 from contract.requests import GenerateRequest, JobResult, Segment
+from contract.tracing import current_traceparent
 from worker.delivery import deliver, find_delivered
 from worker.engine_link import EngineLink
 from worker.failures import Cancelled, JobFailed, NotMine
@@ -29,6 +30,7 @@ from worker.protocol import VIDEO_FILE, Done, Failed, Preview, Progress, Start
 from worker.run_folder import RunFolder
 from worker.settings import WorkerSettings
 from worker.signing import SigningError, VideoSigner
+from worker.spans import stage_span
 from worker.waiting import Watch
 
 log = logging.getLogger(__name__)
@@ -94,7 +96,8 @@ class Attempt:
         done = self._work()
         self._judge(done)
         self._sign(done)
-        return self._watch.call(partial(deliver, artifacts, self._workdir, self._record, done))
+        with stage_span("deliver"):
+            return self._watch.call(partial(deliver, artifacts, self._workdir, self._record, done))
 
     def _judge(self, done: Done) -> None:
         for text in (done.text, *(segment.text for segment in done.segments)):
@@ -130,7 +133,8 @@ class Attempt:
             around.run.capabilities(),
             around.settings,
         )
-        found = self._watch.call(fetch)
+        with stage_span("read"):
+            found = self._watch.call(fetch)
         seconds = time.monotonic() - started
         done = self._ask_engine()
         return done.model_copy(
@@ -150,6 +154,7 @@ class Attempt:
             request=record.parsed_request(),
             workdir=self._workdir,
             account=record.account,
+            traceparent=current_traceparent(),
         )
         path, patience = around.run.socket_path, around.settings.engine_wait_seconds
         with EngineLink(path, self._watch, patience) as engine:

@@ -24,6 +24,7 @@ from worker.failures import (
     JobFailed,
     NotMine,
 )
+from worker.spans import attempt_span, note_end
 from worker.waiting import Watch
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,10 @@ class JobHolder:
             log.info("job %s: nothing to do, it has ended", job_id)
             return
         self._held = job_id, attempt
+        record = replace(record, attempt=attempt)
         try:
-            self._finish_or_return(replace(record, attempt=attempt), watch, may_retry)
+            with attempt_span(record):
+                self._finish_or_return(record, watch, may_retry)
         except NotMine:
             if not self._has_ended(job_id):
                 raise
@@ -98,6 +101,7 @@ class JobHolder:
                 self._give_back(record, loss)
                 raise
             status, error = Status.FAILED, loss.info
+        note_end(status, error)
         jobs = self._around.jobs
         if not jobs.finish(record.id, record.attempt, status, result=result, error=error):
             raise NotMine

@@ -44,6 +44,8 @@ class Start(_Message):
     workdir: Path
     #: whose job it is; the accounts take turns
     account: str = ""
+    #: the slot's span, W3C; empty where nothing is traced
+    traceparent: str = ""
 
 
 class Progress(_Message):

@@ -29,6 +29,7 @@ from contract.artifacts import ArtifactStore
 from contract.jobs import JobStore
 from contract.policy import read_policy
 from contract.queues import JOB_TIMEOUT_SECONDS
+from contract.tracing import tracing
 from worker.attempt import Surroundings
 from worker.connection import connect
 from worker.failures import HandBack, InfrastructureLost, NotMine
@@ -222,7 +223,8 @@ def main(run_folder: str, parent_pid: str, queue: str, name: str) -> int:
     )
     holder = JobHolder(around, run.empty_folder(name))
     try:
-        Slot(queue, connection, holder, drain, settings).work(logging_level="WARNING")
+        with tracing("univigu-slot"):
+            Slot(queue, connection, holder, drain, settings).work(logging_level="WARNING")
     except redis.exceptions.ConnectionError as error:
         log.error("no Redis: %s", error)
     return 0 if drain.requested else 1

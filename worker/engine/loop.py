@@ -172,6 +172,7 @@ class Loop:
             log.warning("a step of %d jobs together failed: %s", len(steps), error)
 
     def _step(self, job: RunningJob) -> None:
+        job.spans.begin()
         try:
             reply = next(job.steps)
         except Exception as error:  # the job boundary: one job's failure is not the engine's

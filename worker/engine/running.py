@@ -10,6 +10,7 @@ from typing import Any
 
 from contract.queues import Kind
 from worker.engine.sharing import SharedStep
+from worker.engine.spans import JobSpans
 from worker.protocol import Done, Failed, Preview, Progress, Start
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class RunningJob:
 
     def __init__(self, connection: socket.socket, start: Start, steps: Steps) -> None:
         self.connection, self.start, self.steps = connection, start, steps
+        self.spans = JobSpans(start)
         #: when it was advanced last, in turns of the engine, and how long that took
         self.last_turn, self.step_seconds = 0, 0.0
         #: what it does next, where that can be done together with other jobs
@@ -46,6 +48,8 @@ class RunningJob:
 
     def report(self, message: Progress | Preview) -> None:
         """Tell the slot, unless it is too busy to listen: the next step tells more."""
+        if isinstance(message, Progress):
+            self.spans.note(message)
         with suppress(OSError):
             self.connection.send(message.encode())
 
@@ -62,6 +66,7 @@ class RunningJob:
 
     def close(self) -> None:
         """Stop the work and free what it holds."""
+        self.spans.end(self.final)
         self.connection.close()
         try:
             self.steps.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from contract.requests import Capabilities
+from contract.tracing import tracing
 from worker.engine.admission import Admission
 from worker.engine.loop import Loop, Runner
 from worker.engine.pulse import Pulse
@@ -40,5 +41,5 @@ def serve(
     patience = run.settings().grace_seconds + _MARGIN_SECONDS
     signal.signal(signal.SIGTERM, lambda *_: loop.stop(patience))
     pulse.warm(capabilities)
-    with listener:
+    with listener, tracing("univigu-engine", **{"univigu.checkpoint": capabilities.checkpoint}):
         loop.run()
