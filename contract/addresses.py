@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
+import time
+from concurrent.futures import Future
+from typing import Any
 from urllib.parse import urlsplit
+
+#: for the answer of a name server
+LOOKUP_SECONDS = 5.0
+#: questions at the same time, those included that nobody waits for any more
+MAX_LOOKUPS = 64
+_lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 #: reaches hosts of the IPv4 network behind it, which have to be judged instead
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
@@ -38,22 +48,27 @@ def check_url(url: str, allow_private: bool = False) -> tuple[str, int]:
     return parts.hostname, parts.port or ports[parts.scheme]
 
 
-def check_public(host: str, port: int, allow_private: bool = False) -> list[str]:
+def check_public(
+    host: str, port: int, allow_private: bool = False, seconds: float = LOOKUP_SECONDS
+) -> list[str]:
     """Resolve a host and refuse it if any of its addresses is not public.
 
     Args:
         host: name or address; IPv6 with or without brackets.
         port: TCP port, 1 to 65535.
         allow_private: whether loopback, link-local and private addresses are fine too.
+        seconds: how long that may take.
 
     Returns:
         Its addresses, in the order to try them; never empty.
 
     Raises:
-        ValueError: if the host does not resolve, or one of its addresses is not allowed.
+        ValueError: if the host does not resolve in time, or one of its addresses is not allowed.
     """
     try:
-        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        found = _look_up(host.strip("[]"), port, seconds)
+    except TimeoutError as error:
+        raise ValueError(f"host {host!r} does not resolve within {seconds:.3g} s") from error
     except (OSError, UnicodeError) as error:
         raise ValueError(f"host {host!r} does not resolve") from error
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -61,6 +76,32 @@ def check_public(host: str, port: int, allow_private: bool = False) -> list[str]
         if not allow_private and not is_public(address):
             raise ValueError(f"host {host!r} leads to {address}, which is not a public address")
     return addresses
+
+
+def _look_up(host: str, port: int, seconds: float) -> list[Any]:
+    """Ask the system for the addresses of a host, in a thread that is left behind if need be.
+
+    Nothing can interrupt such a question, which may take the system a minute.
+
+    Raises:
+        TimeoutError: if there is no answer in time.
+        OSError, UnicodeError: as `socket.getaddrinfo`.
+    """
+    answer: Future[list[Any]] = Future()
+    end = time.monotonic() + seconds
+
+    def ask() -> None:
+        try:
+            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except BaseException as error:  # it belongs to who asks
+            answer.set_exception(error)
+        finally:
+            _lookups.release()
+
+    if not _lookups.acquire(timeout=seconds):
+        raise TimeoutError
+    threading.Thread(target=ask, name=f"lookup of {host}", daemon=True).start()
+    return answer.result(end - time.monotonic())
 
 
 def is_public(address: str) -> bool:

@@ -111,6 +111,28 @@ def resolve(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
     return asked
 
 
+@contextmanager
+def silent_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Let nobody hear of any name while the context lasts; yield those that were asked for."""
+    asked: list[str] = []
+    is_over = threading.Event()
+
+    def getaddrinfo(host: str, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        is_over.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    before = set(threading.enumerate())
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        try:
+            yield asked
+        finally:
+            is_over.set()
+            for thread in set(threading.enumerate()) - before:
+                thread.join()
+
+
 def reach(monkeypatch: pytest.MonkeyPatch, port: int) -> list[str]:
     """Let the public address be a server of this machine; return what is connected to."""
     reached: list[str] = []

@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 import httpcore2
 import httpx2
 
-from contract.addresses import check_public, check_url
+from contract.addresses import LOOKUP_SECONDS, check_public, check_url
 
 MAX_REDIRECTS = 5
 _CONNECT_SECONDS = 10.0
@@ -184,11 +184,13 @@ class _CheckedNetwork(httpcore2.NetworkBackend):
         return self._connect(addresses[-1], port)
 
     def _checked(self, host: str, port: int) -> list[str]:
+        seconds = min(LOOKUP_SECONDS, self.left())
         try:
-            return check_public(host, port, self._allow_private)
+            return check_public(host, port, self._allow_private, seconds)
         except ValueError as error:
             cause = error.__cause__
-            if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN:
+            is_later = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
+            if is_later or isinstance(cause, TimeoutError):
                 raise httpcore2.ConnectError(str(error)) from error
             raise
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hostile_servers import silent_names
 
-from contract.addresses import check_public, is_public
+from contract.addresses import MAX_LOOKUPS, check_public, is_public
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"])
@@ -60,3 +61,25 @@ def test_private_addresses_can_be_allowed() -> None:
 def test_a_host_that_does_not_resolve_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match="does not resolve"):
         check_public(host, 443)
+
+
+class TestLookups:
+    """A name server that does not answer keeps nobody for long."""
+
+    def test_it_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with (
+            silent_names(monkeypatch),
+            pytest.raises(ValueError, match=r"'slow.example' does not resolve within 0.1 s"),
+        ):
+            check_public("slow.example", 443, seconds=0.1)
+
+    def test_questions_left_behind_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with silent_names(monkeypatch) as asked:
+            for _ in range(MAX_LOOKUPS + 5):
+                with pytest.raises(ValueError, match="does not resolve within"):
+                    check_public("slow.example", 443, seconds=0.01)
+            assert len(asked) == MAX_LOOKUPS
+
+    def test_one_that_has_ended_makes_room(self) -> None:
+        for _ in range(2 * MAX_LOOKUPS):
+            assert check_public("8.8.8.8", 443) == ["8.8.8.8"]

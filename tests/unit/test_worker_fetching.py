@@ -16,6 +16,7 @@ from hostile_servers import (
     redirect,
     resolve,
     silent,
+    silent_names,
     whole,
 )
 from webhook_receivers import self_signed
@@ -254,6 +255,15 @@ def test_a_name_that_cannot_be_looked_up_now_is_no_name_that_does_not_exist(
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     error = refusal("https://good.example/a", path, limits())
     assert (error.code, error.is_transient) == (code, code == "fetch_failed")
+
+
+def test_a_name_server_that_is_silent_takes_no_more_than_the_time_of_the_fetch(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with silent_names(monkeypatch):
+        error = refusal("https://good.example/a", path, limits(max_seconds=0.2))
+    assert (error.code, error.is_transient) == ("fetch_failed", True)
+    assert "'good.example' does not resolve within 0." in str(error)
 
 
 def test_proxies_of_the_environment_are_not_asked(
