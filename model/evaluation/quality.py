@@ -12,6 +12,8 @@ from model.evaluation.checker import Array, Frames, Observation, segment
 _CONSTANT_SIZE = ("left", "right", "up", "down", "still")
 #: between these shares of its rise an edge is looked at; below is what the checker cuts as noise
 _RISE = (0.2, 0.8)
+#: pixels covered at least so far show the object's colour and no background
+_INSIDE = 0.9
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Quality:
     edge_width: float
     #: pixels, root mean square distance of the object's centre from an even straight path
     path_jitter: float
+    #: largest mean absolute RGB difference of the object's colour in a frame from its median
+    color_flicker: float
     #: largest deviation of the object's area from its median, as a share; None if it changes size
     area_flicker: float | None
 
@@ -55,6 +59,7 @@ def measure_quality(frames: Frames, seen: Observation) -> Quality | None:
         color_error=seen.color_error,
         edge_width=float(np.mean([_edge_width(mask) for mask in shown])),
         path_jitter=_jitter(shown),
+        color_flicker=_color_flicker(frames, coverage),
         area_flicker=flicker,
     )
 
@@ -70,6 +75,15 @@ def _edge_width(mask: Array) -> float:
     down, across = np.gradient(rise)
     seen_width = 6 * (rise * (1 - rise)).sum() / np.hypot(down, across).sum()
     return float(seen_width * 0.8 / (high - low))
+
+
+def _color_flicker(frames: Frames, coverage: Array) -> float:
+    inside = coverage >= min(_INSIDE, coverage.max())
+    shades = [
+        frame[mask].mean(axis=0) for frame, mask in zip(frames, inside, strict=True) if mask.any()
+    ]
+    apart = np.abs(np.array(shades) - np.median(shades, axis=0))
+    return float(apart.mean(axis=1).max())
 
 
 def _jitter(coverage: Array) -> float:

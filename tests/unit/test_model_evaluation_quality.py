@@ -31,6 +31,7 @@ def test_a_rendered_clip_is_nearly_faultless():
     assert quality.edge_width == pytest.approx(0.8, abs=0.1)  # a ramp of one pixel
     assert quality.path_jitter < 0.01
     assert quality.area_flicker == 0
+    assert quality.color_flicker == 0
 
 
 @pytest.mark.parametrize("width", [3, 5])
@@ -62,6 +63,12 @@ def test_a_shade_beside_the_palette_is_a_colour_error():
     clip = drawn().astype(int)
     clip[..., 0] -= 30  # the white background too, which no palette entry is
     assert measured(clip.clip(0).astype(np.uint8)).color_error == pytest.approx(10)
+
+
+def test_a_frame_of_another_shade_is_colour_flicker():
+    clip = drawn().astype(int)
+    clip[5, ..., 1] += 30  # red has room there, and the white background none
+    assert measured(clip.clip(0, 255).astype(np.uint8)).color_flicker == pytest.approx(10, abs=0.01)
 
 
 def test_an_object_that_changes_its_size_has_no_flicker():
