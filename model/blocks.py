@@ -87,6 +87,10 @@ class UniViGUBlock(nn.Module):
         """Return the stream's self-attention query, key and value (B, N, heads, head_dim)."""
         return project(self.attn1, self.normed(stream), stream.rotary)
 
+    def keys(self, stream: Stream) -> tuple[Tensor, Tensor]:
+        """Return the stream's self-attention key and value (B, N, heads, head_dim)."""
+        return project_keys(self.attn1, self.normed(stream), stream.rotary)
+
     def normed(self, stream: Stream) -> Tensor:
         """Return what self-attention reads of a stream, (B, N, d): normed and modulated."""
         shift, scale = self._modulation(stream)[:2]
@@ -157,7 +161,7 @@ class UniViGUBlock(nn.Module):
         return self.finish(text, torch.cat(mixed), self.ffn_text)
 
     def _ask(self, asking: Stream, asked: Sequence[Stream], key_mask: Tensor | None) -> Tensor:
-        keys = [project_keys(self.attn1, self.normed(one), one.rotary) for one in asked]
+        keys = [self.keys(one) for one in asked]
         key, value = (torch.cat(tensors, 1) for tensors in zip(*keys, strict=True))
         query = project_query(self.attn1, self.normed(asking), asking.rotary)
         return mix(self.attn1, query, key, value, key_mask)

@@ -9,18 +9,20 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from model.cached_video import VideoCache
 from model.condition import Condition
 from model.feature_cache import FeatureCache, Reuse
 from model.sampler import Denoise, JointState
 from model.schedule import TIMESTEPS
-from model.transformer import Outputs, UniViGUTransformer, VideoCache
+from model.transformer import Outputs, UniViGUTransformer
 
 
-def _timestep(sigma: float, like: Tensor) -> Tensor:
+def timestep_of(sigma: float, like: Tensor) -> Tensor:
+    """Return a noise level as the network takes it, for each row of `like`."""
     return torch.full((like.shape[0],), TIMESTEPS * sigma, dtype=torch.float32, device=like.device)
 
 
-def _caption_inputs(draft: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+def caption_inputs(draft: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     """Return ids and embeddings as the network takes them; a draft is one of the two."""
     if draft is not None and draft.is_floating_point():
         return None, draft
@@ -62,13 +64,13 @@ class _Guided:
         self, state: JointState, branch: _Branch, outputs: Outputs
     ) -> tuple[Tensor, Tensor | None]:
         latents, draft = _latents(state), state.caption
-        ids, embeds = _caption_inputs(draft)
+        ids, embeds = caption_inputs(draft)
         velocity, logits = self.transformer(
             latents.to(branch.condition.dtype),
-            _timestep(state.video_sigma, latents),
+            timestep_of(state.video_sigma, latents),
             branch.condition,
             ids,
-            None if draft is None else _timestep(state.text_sigma, latents),
+            None if draft is None else timestep_of(state.text_sigma, latents),
             caption_embeds=embeds,
             outputs=outputs,
             reuse=branch.reuse,
@@ -79,7 +81,7 @@ class _Guided:
         latents, both = _latents(state), (self.prompt, self.null)
         velocity, unconditional = self.transformer.branches(
             latents.to(self.prompt.condition.dtype),
-            _timestep(state.video_sigma, latents),
+            timestep_of(state.video_sigma, latents),
             [branch.condition for branch in both],
             [branch.reuse for branch in both],
         )
@@ -132,7 +134,7 @@ def look_at(transformer: UniViGUTransformer, latents: Tensor) -> VideoCache:
     config = transformer.config
     clean = latents.to(transformer.proj_out.weight.dtype)
     like = clean.new_zeros(len(clean), config.condition_length, config.text_dim)
-    return transformer.cache_video(clean, _timestep(0.0, clean), like)
+    return transformer.cache_video(clean, timestep_of(0.0, clean), like)
 
 
 def answer(
@@ -150,9 +152,9 @@ def answer(
     """
     drafts = [state.caption for state in states if state.caption is not None]
     times = [
-        _timestep(state.text_sigma, draft) for state, draft in zip(states, drafts, strict=True)
+        timestep_of(state.text_sigma, draft) for state, draft in zip(states, drafts, strict=True)
     ]
-    ids, embeds = _caption_inputs(torch.cat(drafts))
+    ids, embeds = caption_inputs(torch.cat(drafts))
     logits = transformer.denoise_text(
         [question.clip for question in questions],
         [question.condition for question in questions],
@@ -177,7 +179,11 @@ def isolated_understanding(
 
 
 def full_understanding(
-    transformer: UniViGUTransformer, latents: Tensor, condition: Tensor, *, isolate: bool
+    transformer: UniViGUTransformer,
+    latents: Tensor,
+    condition: Tensor | Condition,
+    *,
+    isolate: bool,
 ) -> Denoise:
     """Return the network for a given video with a whole forward per step.
 
@@ -188,13 +194,13 @@ def full_understanding(
     flags = torch.full((clean.shape[0],), isolate, device=clean.device) if isolate else None
 
     def denoise(state: JointState) -> tuple[None, Tensor | None]:
-        ids, embeds = _caption_inputs(state.caption)
+        ids, embeds = caption_inputs(state.caption)
         _, logits = transformer(
             clean,
-            _timestep(0.0, clean),
+            timestep_of(0.0, clean),
             condition,
             ids,
-            _timestep(state.text_sigma, clean),
+            timestep_of(state.text_sigma, clean),
             caption_embeds=embeds,
             isolate_video=flags,
             outputs="logits",

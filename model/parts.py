@@ -16,10 +16,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from model import latents, text
+from model.cached_video import VideoCache
 from model.caches import ByteLimited
 from model.presets import WAN_480P
 from model.schedule import sigma_grid
-from model.transformer import UniViGUTransformer, VideoCache
+from model.transformer import UniViGUTransformer
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
 

@@ -106,6 +106,7 @@ class UniViGUPipeline(CheckpointParts):
         instruction: str | None = None,
         num_inference_steps: int,
         seed: int,
+        video_refresh_interval: int | None = None,
     ) -> Iterator[Step]:
         """Caption a video, or answer an instruction about it, one step at a time.
 
@@ -114,19 +115,23 @@ class UniViGUPipeline(CheckpointParts):
             instruction: a question; None asks for the caption.
             num_inference_steps: steps of the caption.
             seed: decides the caption's noise.
+            video_refresh_interval: steps from one look at the video to the next, where the
+                checkpoint would look in every step; None does.
 
         Yields:
             Steps; the last holds the finished caption ids.
 
         Raises:
             PromptTooLong: see `encode_condition`.
-            ValueError: for a shape that the model does not take.
+            ValueError: for a shape that the model does not take, or an interval where one look
+                is enough.
         """
         caption = self.begin_understanding(
             video,
             instruction=instruction,
             num_inference_steps=num_inference_steps,
             seed=seed,
+            video_refresh_interval=video_refresh_interval,
         )
         while not caption.is_done:
             yield from self.advance([caption])
@@ -139,6 +144,7 @@ class UniViGUPipeline(CheckpointParts):
         instruction: str | None = None,
         num_inference_steps: int,
         seed: int,
+        video_refresh_interval: int | None = None,
     ) -> Understanding:
         """Look at a video and return its caption at full noise; see `understand_steps`."""
         frames = torch.as_tensor(video)[None]
@@ -156,7 +162,9 @@ class UniViGUPipeline(CheckpointParts):
         states = None
         if instruction is not None:
             states = self.encode_condition(instruction, "instruction")
-        network = network_of(self.transformer, self.vae, self.clips, frames, states)
+        network = network_of(
+            self.transformer, self.vae, self.clips, frames, states, video_refresh_interval
+        )
         return Understanding(sampling, network)
 
     @torch.inference_mode()

@@ -23,20 +23,18 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from model.attention import mix
-from model.blocks import ClipKeys, Stream
+from model.blocks import Stream
+from model.cached_video import CachedVideo
 from model.condition import Condition, Context
 from model.feature_cache import Reuse, Streams
-from model.layers import UniViGULayers
 from model.streams import KeyMasks, key_masks, text_head, text_stream, video_head, video_stream
 
-#: a clip's keys and values, block by block
-VideoCache = tuple[ClipKeys, ...]
 #: which of the two results a caller reads
 Outputs = Literal["both", "velocity", "logits"]
 
 
 # `ModelMixin` again: a pipeline finds out how to load this class by what its module names
-class UniViGUTransformer(UniViGULayers, ModelMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
+class UniViGUTransformer(CachedVideo, ModelMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
     """Predicts video velocity and caption logits in one pass; `UniViGULayers` has the config."""
 
     _supports_gradient_checkpointing = True
@@ -141,52 +139,6 @@ class UniViGUTransformer(UniViGULayers, ModelMixin, PeftAdapterMixin, CacheMixin
             video, _ = blocks() if reuse is None else reuse(first, (start, None), blocks)
             velocities.append(video_head(self, video, hidden_states.shape))
         return velocities
-
-    def cache_video(
-        self, hidden_states: Tensor, timestep: Tensor, encoder_hidden_states: Tensor
-    ) -> VideoCache:
-        """Return every block's video keys and values with the video isolated.
-
-        They depend on the clip and the weights alone, so that one pass serves every text step,
-        instruction and seed. `encoder_hidden_states` gives batch, length and dtype only.
-        """
-        condition = self.prepare_null(encoder_hidden_states)
-        video = video_stream(self, hidden_states, timestep, condition)
-        cache = []
-        for index, block in enumerate(self.typed_blocks):
-            query, key, value = block.project(video)
-            cache.append(ClipKeys.with_room(key, value, self.config.caption_length))
-            if index + 1 < len(self.blocks):  # nothing reads the last block's video output
-                video = replace(video, context=condition.contexts[index])
-                video = block.finish(video, mix(block.attn1, query, key, value), block.ffn)
-        return tuple(cache)
-
-    def denoise_text(
-        self,
-        clips: Sequence[VideoCache],
-        conditions: Sequence[Condition],
-        caption_ids: Tensor | None,
-        caption_timestep: Tensor,
-        *,
-        caption_embeds: Tensor | None = None,
-    ) -> Tensor:
-        """Return caption logits (B, L, V) from text tokens and cached clips alone.
-
-        Equals the logits of `forward(..., isolate_video=True)` on the cached clips.
-
-        Args:
-            clips: caches whose batch sizes add up to B.
-            conditions: one for each clip; all constant or none.
-            caption_ids: see `forward`.
-            caption_timestep: see `forward`.
-            caption_embeds: see `forward`.
-        """
-        condition = Condition.joined(conditions)
-        text = text_stream(self, caption_ids, caption_embeds, caption_timestep, condition)
-        for index, block in enumerate(self.typed_blocks):
-            text = replace(text, context=condition.contexts[index])
-            text = block.text_only(text, [clip[index] for clip in clips])
-        return text_head(self, text)
 
     def _through_blocks(
         self,

@@ -9,10 +9,12 @@ from diffusers import AutoencoderKLWan
 from torch import Tensor
 
 from model import latents
+from model.cached_video import VideoCache
 from model.caches import ByteLimited
 from model.denoisers import Question, answer, full_understanding, look_at
+from model.refreshed import RefreshedUnderstanding
 from model.sampler import Denoise, Sampling, Step
-from model.transformer import UniViGUTransformer, VideoCache
+from model.transformer import UniViGUTransformer
 
 
 class Understanding:
@@ -32,6 +34,12 @@ class Understanding:
         return self.sampling.is_done
 
     @property
+    def num_reused(self) -> int:
+        """Steps so far that read the video as an earlier step saw it; 0 where all are exact."""
+        network = self.network
+        return network.num_reused if isinstance(network, RefreshedUnderstanding) else 0
+
+    @property
     def group(self) -> Hashable | None:
         """What must be equal for captions to share their steps; None for one that never does."""
         if not isinstance(self.network, Question):
@@ -45,6 +53,7 @@ def network_of(
     clips: ByteLimited[VideoCache],
     frames: Tensor,
     condition: Tensor | None,
+    refresh_interval: int | None = None,
 ) -> Question | Denoise:
     """Return the network for a given video, as its checkpoint was trained to understand.
 
@@ -54,21 +63,32 @@ def network_of(
         clips: what is known of earlier videos, by their content.
         frames: (1, F, H, W, 3) uint8.
         condition: (1, c, text_dim) states of a question; None asks for the caption.
+        refresh_interval: steps from one look at the video to the next; None looks in every step.
+
+    Raises:
+        ValueError: for an interval where one look is enough for all steps.
     """
+    is_isolated = transformer.config.understanding_attention == "isolated"
+    if is_isolated and refresh_interval is not None:
+        raise ValueError(
+            f"video_refresh_interval {refresh_interval}: this checkpoint looks at a video once, "
+            "which is exact"
+        )
 
     def clean() -> Tensor:
         pixels = latents.from_uint8(frames.to(transformer.device))
         return latents.encode_pixels(vae, pixels)
 
-    if transformer.config.understanding_attention == "isolated":
-        key = sha256(frames.cpu().contiguous().numpy().data).digest(), frames.shape
-        clip = clips.get(key, lambda: look_at(transformer, clean()))
-        if condition is None:
-            return Question(clip, transformer.prepare_null(_no_condition(transformer)))
-        return Question(clip, transformer.prepare_condition(condition))
     if condition is None:
-        condition = transformer.null_embeds(_no_condition(transformer))
-    return full_understanding(transformer, clean(), condition, isolate=False)
+        prepared = transformer.prepare_null(_no_condition(transformer))
+    else:
+        prepared = transformer.prepare_condition(condition)
+    if is_isolated:
+        key = sha256(frames.cpu().contiguous().numpy().data).digest(), frames.shape
+        return Question(clips.get(key, lambda: look_at(transformer, clean())), prepared)
+    if refresh_interval is not None:
+        return RefreshedUnderstanding(transformer, clean(), prepared, refresh_interval)
+    return full_understanding(transformer, clean(), prepared, isolate=False)
 
 
 def _no_condition(transformer: UniViGUTransformer) -> Tensor:
