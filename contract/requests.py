@@ -37,6 +37,8 @@ class GenerateRequest(_Stored):
     guidance_scale: float = Field(ge=0)
     #: every so many steps the job's log gets a picture and the caption as it stands; None: never
     preview_interval: int | None = Field(default=None, gt=0)
+    #: steps whose input has changed by less are left out; None: all are computed
+    feature_cache_threshold: float | None = Field(default=None, gt=0, le=1)
 
 
 class SourceName(_Stored):
@@ -65,6 +67,8 @@ class UnderstandRequest(_Stored):
     num_inference_steps: int = Field(gt=0)
     #: cut the video into segments of so many seconds and caption each; None: one text for all
     segment_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    #: look at the video every so many steps; None: as often as the checkpoint was trained to
+    video_refresh_interval: int | None = Field(default=None, gt=0)
     #: what the text is handed out as where nothing else is asked for
     response_format: CaptionFormat | None = None
 
@@ -83,6 +87,20 @@ class Segment(_Stored):
     start: float
     end: float
     text: str
+
+
+class Approximation(_Stored):
+    """A saving that may have changed the result."""
+
+    name: Literal["feature_cache", "fp8_linears", "video_refresh"] = Field(
+        description="`feature_cache`: passes of the network were left out; `video_refresh`: steps "
+        "read the video as an earlier one saw it; `fp8_linears`: the worker computes in 8 bits"
+    )
+    setting: float | None = Field(
+        default=None, description="What the request asked for: the threshold, or the interval"
+    )
+    reused: int | None = Field(default=None, description="Passes or steps that were spared")
+    of: int | None = Field(default=None, description="All of them")
 
 
 class JobResult(_Stored):
@@ -104,6 +122,8 @@ class JobResult(_Stored):
     stored_bytes: int = 0
     #: jobs that shared a batch with this one, itself included
     batched: int = 1
+    #: savings that may have changed the result; empty: it is exact
+    approximations: list[Approximation] = Field(default_factory=list)
     #: facts the client should know, e.g. that a short clip repeated its last frame
     notes: list[str] = Field(default_factory=list)
 
@@ -126,3 +146,5 @@ class Capabilities(_Stored):
     temporal_compression: int
     #: tokens of the longest prompt or instruction
     max_prompt_tokens: int
+    #: whether captions take a `video_refresh_interval`
+    has_video_refresh: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.requests import Capabilities, CaptionFormat, SourceName, UnderstandRequest
+from server.errors import InvalidRequest
 from server.fields import Seed, Text, WebhookUrl, check_model, check_steps, pick_seed
 
 
@@ -33,6 +34,12 @@ class CaptionCreate(BaseModel):
         allow_inf_nan=False,
         description="Cut the video into segments of so many seconds and caption each",
     )
+    video_refresh_interval: int | None = Field(
+        default=None,
+        ge=1,
+        description="Look at the video every so many steps only: faster, and approximate; for "
+        "checkpoints that would look in every step",
+    )
     response_format: CaptionFormat | None = Field(
         default=None, description="What `/content` answers with where it is not asked for a format"
     )
@@ -60,6 +67,13 @@ def understand_request(
         InvalidRequest: naming the field, the value and what is allowed.
     """
     check_model(body.model, capabilities)
+    interval = body.video_refresh_interval
+    if interval is not None and not capabilities.has_video_refresh:
+        raise InvalidRequest(
+            f"video_refresh_interval {interval} is not offered: this checkpoint looks at a video "
+            "once, which is exact",
+            param="video_refresh_interval",
+        )
     return UnderstandRequest(
         source=source,
         source_name=source_name,
@@ -69,5 +83,6 @@ def understand_request(
             body.num_inference_steps, capabilities.default_understand_steps, capabilities
         ),
         segment_seconds=body.segment_seconds,
+        video_refresh_interval=interval,
         response_format=body.response_format,
     )

@@ -55,6 +55,14 @@ class VideoCreate(BaseModel):
         ge=1,
         description="Every so many steps an event brings a picture and the caption as they stand",
     )
+    feature_cache_threshold: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Leave out what the network would compute on an input that has changed by less "
+        "than this share, e.g. 0.1: faster, and approximate",
+    )
     webhook_url: WebhookUrl | None = Field(
         default=None, description="Told of the job's end by a signed POST"
     )
@@ -84,6 +92,7 @@ def generate_request(body: VideoCreate, capabilities: Capabilities) -> GenerateR
         ),
         guidance_scale=capabilities.default_guidance_scale if guidance is None else guidance,
         preview_interval=body.preview_interval,
+        feature_cache_threshold=body.feature_cache_threshold,
     )
 
 

@@ -9,7 +9,14 @@ from pydantic import BaseModel, Field
 
 from contract.errors import ErrorInfo
 from contract.records import JobRecord, Status
-from contract.requests import GenerateRequest, Mode, Segment, SourceName, UnderstandRequest
+from contract.requests import (
+    Approximation,
+    GenerateRequest,
+    Mode,
+    Segment,
+    SourceName,
+    UnderstandRequest,
+)
 from server.fields import MODEL_ID
 from server.outlook import ENDED, Outlook
 from server.texts import caption_text
@@ -49,6 +56,9 @@ class Job(BaseModel):
     peak_memory_mb: float | None
     batched: int | None = Field(
         description="Jobs that shared a batch with this one, itself included"
+    )
+    approximations: list[Approximation] = Field(
+        description="Savings that may have changed the result; empty if it is exact"
     )
     notes: list[str] = Field(description="What the worker had to say about input and result")
     urls: dict[str, str] = Field(description="Where the event stream and each variant is")
@@ -180,6 +190,7 @@ def _job_fields(
         "stage_durations": result.stage_durations if result else {},
         "peak_memory_mb": result.peak_memory_mb if result else None,
         "batched": result.batched if result else None,
+        "approximations": result.approximations if result else [],
         "notes": result.notes if result else [],
     }
 

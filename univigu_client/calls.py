@@ -32,6 +32,7 @@ class VideoFields(TypedDict, total=False):
     num_inference_steps: int
     guidance_scale: float
     preview_interval: int
+    feature_cache_threshold: float
 
 
 class CaptionFields(TypedDict, total=False):
@@ -42,6 +43,7 @@ class CaptionFields(TypedDict, total=False):
     num_inference_steps: int
     response_format: Literal["json", "text", "srt", "verbose_json", "vtt"]
     segment_seconds: float
+    video_refresh_interval: int
 
 
 @dataclass(frozen=True)
