@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -42,18 +43,37 @@ class Collector:
         """The environment that makes a process send its spans here, soon."""
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
 
+
+@dataclass(frozen=True)
+class Trace:
+    """What a collector has of one trace, begun by a caller with a span of its own."""
+
+    collector: Collector
+    trace_id: str
+    caller_id: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the caller says of it."""
+        return {"traceparent": f"00-{self.trace_id}-{self.caller_id}-01"}
+
+    @property
+    def spans(self) -> list[Received]:
+        """What has come so far."""
+        return [span for span in [*self.collector.spans] if span.trace_id == self.trace_id]
+
     def named(self, name: str, count: int = 1) -> list[Received]:
         """Return the spans of a name in the order of their starts, once there are so many."""
 
         def found() -> list[Received]:
-            spans = [span for span in [*self.spans] if span.name == name]
+            spans = [span for span in self.spans if span.name == name]
             return spans if len(spans) >= count else []
 
         return sorted(until(found), key=lambda span: span.start)
 
-    def children(self, parent: Received) -> dict[str, Received]:
-        """Return the spans right below one, by name."""
-        return {span.name: span for span in [*self.spans] if span.parent_id == parent.span_id}
+    def children(self, parent: Received) -> set[str]:
+        """Return the names of the spans right below one."""
+        return {span.name for span in self.spans if span.parent_id == parent.span_id}
 
 
 def _values(pairs: Any) -> dict[str, Any]:
@@ -104,9 +124,9 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    """A collector on a port of its own."""
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    """Run a collector on a port of its own."""
     made = Collector()
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(made)) as server:
         made.url = f"http://127.0.0.1:{server.server_port}"
@@ -117,3 +137,10 @@ def collector() -> Iterator[Collector]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """A collector of the test's own."""
+    with collecting() as made:
+        yield made

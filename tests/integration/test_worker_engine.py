@@ -99,7 +99,7 @@ def test_every_denoising_step_and_every_decoded_frame_is_reported(house, can, ge
 
 
 def test_result_says_how_long_its_stages_took(generated):
-    assert set(generated.result.stage_durations) == {"denoise", "decode"}
+    assert set(generated.result.stage_durations) == {"denoise", "decode", "encode"}
     assert generated.result.peak_memory_mb > 50
 
 
@@ -134,7 +134,7 @@ def test_finished_video_can_be_captioned(house, generated):
     record = house.completed(house.understand(generated.result.artifacts["video"]))
     assert isinstance(record.result.text, str)
     assert content(house, record, "txt").decode() == record.result.text + "\n"
-    assert set(record.result.stage_durations) == {"read", "denoise"}
+    assert set(record.result.stage_durations) == {"read", "prepare", "denoise"}
 
 
 def test_text_of_a_segment_is_that_of_the_same_clip_alone(house, generated):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
@@ -80,7 +81,9 @@ def run_generate(
     )
     with encoder:
         chunks = pipeline.decode_latents(last.latents)
-        yield from _encode(_timed(chunks, seconds, "decode"), encoder, request, workdir)
+        yield from _encode(chunks, encoder, request, workdir, seconds)
+        closing = perf_counter()  # on the way out the encoder writes its last frames
+    seconds["encode"] += perf_counter() - closing
     yield _done(text, request.seed, seconds)
 
 
@@ -95,14 +98,13 @@ def run_understand(pipeline: UniViGUPipeline, request: UnderstandRequest, workdi
     texts: list[str] = []
     batched, total = 1, len(clips) * request.num_inference_steps
     for clip in clips:
-        started = perf_counter()
-        caption = pipeline.begin_understanding(
-            np.load(clip, allow_pickle=False),
-            instruction=request.instruction,
-            num_inference_steps=request.num_inference_steps,
-            seed=request.seed,
-        )
-        seconds["denoise"] += perf_counter() - started
+        with _timing(seconds, "prepare"):
+            caption = pipeline.begin_understanding(
+                np.load(clip, allow_pickle=False),
+                instruction=request.instruction,
+                num_inference_steps=request.num_inference_steps,
+                seed=request.seed,
+            )
         while not caption.is_done:
             shared = SharedStep(caption, pipeline.advance, caption.group)
             yield shared
@@ -138,29 +140,39 @@ def _encode(
     encoder: Mp4Encoder,
     request: GenerateRequest,
     workdir: Path,
+    seconds: _Seconds,
 ) -> Generator[Progress, None, None]:
     written, sheet = 0, SpriteSheet(request.num_frames)
-    for chunk in chunks:
-        if written == 0:
-            (workdir / THUMBNAIL_FILE).write_bytes(thumbnail_jpeg(chunk[0]))
-        encoder.write(chunk)
-        sheet.add(chunk)
+    for chunk in _timed(chunks, seconds, "decode"):
+        with _timing(seconds, "encode"):
+            if written == 0:
+                (workdir / THUMBNAIL_FILE).write_bytes(thumbnail_jpeg(chunk[0]))
+            encoder.write(chunk)
+            sheet.add(chunk)
         written += len(chunk)
         yield Progress(phase="decode", step=written, of=request.num_frames)
-    (workdir / SPRITESHEET_FILE).write_bytes(sheet.jpeg())
+    with _timing(seconds, "encode"):
+        (workdir / SPRITESHEET_FILE).write_bytes(sheet.jpeg())
 
 
 def _timed(items: Iterator[T], seconds: _Seconds, stage: str) -> Iterator[T]:
     """Yield the items and add up the time they took, without the time between them."""
     while True:
-        started = perf_counter()
         try:
-            item = next(items)
+            with _timing(seconds, stage):
+                item = next(items)
         except StopIteration:
             return
-        finally:
-            seconds[stage] += perf_counter() - started
         yield item
+
+
+@contextmanager
+def _timing(seconds: _Seconds, stage: str) -> Iterator[None]:
+    started = perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] += perf_counter() - started
 
 
 def _done(text: str | None, seed: int, seconds: _Seconds) -> Done:
