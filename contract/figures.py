@@ -53,6 +53,17 @@ class Figures:
     stage: dict[tuple[str, str], Histogram] = field(default_factory=lambda: defaultdict(Histogram))
 
 
+def mean_fields(kind: str) -> list[str]:
+    """Return the fields of the Redis hash from which `parse_mean` tells how long jobs ran."""
+    return [f"run|{kind}|sum", f"ended|{kind}|completed|"]
+
+
+def parse_mean(values: list[bytes | None]) -> float | None:
+    """Return the seconds that a job of a kind ran on average; None before the first that ended."""
+    total, count = values
+    return float(total) / int(count) if total and count else None
+
+
 def parse_figures(values: dict[bytes, bytes]) -> Figures:
     """Return the figures of a Redis hash."""
     figures = Figures()

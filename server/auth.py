@@ -10,12 +10,13 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection
 
 from contract.keys import ADMIN
 from server.errors import Forbidden, Unauthorized
-from server.key_ring import ANYBODY, Caller
+from server.key_ring import ANYBODY
 from server.services import InjectedServices
 from server.settings import is_loopback
 
@@ -65,15 +66,12 @@ _bearer = _Bearer(
 )
 
 
-def require_key(
+async def require_key(
     connection: HTTPConnection,
     services: InjectedServices,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> str:
-    """Let a request pass if it carries a key that may do what it asks.
-
-    Returns:
-        The account of the key; empty where no key is asked for.
+) -> None:
+    """Let a request pass if it carries a key that may do what it asks, and note whose it is.
 
     Raises:
         Unauthorized: if keys are asked for and the request has none of them.
@@ -81,23 +79,27 @@ def require_key(
             this machine.
     """
     ring = services.key_ring
-    if ring.is_open():
-        _check_local(connection)
-        caller: Caller | None = ANYBODY
-    else:
-        # headers arrive decoded as Latin-1, whatever the client wrote
-        caller = ring.identify(given.credentials.encode("latin-1")) if given else None
+    # headers arrive decoded as Latin-1, whatever the client wrote
+    token = given.credentials.encode("latin-1") if given else None
+    caller = ring.recall(token) or await run_in_threadpool(ring.identify, token)
     if caller is None:
         problem = "this API key is not known" if given else "no API key was given"
         raise Unauthorized(
             f"{problem}; send `Authorization: Bearer KEY`", headers={"www-authenticate": "Bearer"}
         )
-    connection.state.scopes = caller.scopes
+    if caller is ANYBODY:
+        _check_local(connection)
+    connection.state.account, connection.state.scopes = caller.account, caller.scopes
     check_scope(connection, connection.scope["path"], connection.scope.get("method", "GET"))
-    return caller.account
 
 
-Account = Annotated[str, Depends(require_key)]
+async def _account(connection: HTTPConnection) -> str:
+    account: str = connection.state.account
+    return account
+
+
+#: of the key that the router has required; empty where no key is asked for
+Account = Annotated[str, Depends(_account)]
 
 
 def check_scope(connection: HTTPConnection, path: str, method: str) -> None:

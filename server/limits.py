@@ -6,17 +6,16 @@ bursts, but not faster than the limit for long.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import redis
-from fastapi import Depends, Request
+from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from contract.keys import is_key_id
 from contract.usage import stored_bytes
-from server.auth import Account
 from server.errors import TooMany
-from server.services import InjectedServices, Services
+from server.services import Services
 
 #: limit per minute -> whether one was taken, what is left, seconds until full, until the next
 _TAKE = """
@@ -34,7 +33,7 @@ return {taken and 1 or 0, math.floor(left), math.ceil(full), math.ceil(next)}
 """
 
 
-async def _limit_rate(request: Request, services: InjectedServices, account: Account) -> None:
+async def limit_rate(request: Request, services: Services, account: str) -> None:
     """Count a create request of the account, and say in headers what is left.
 
     Raises:
@@ -61,9 +60,6 @@ async def _limit_rate(request: Request, services: InjectedServices, account: Acc
             code="rate_limit_exceeded",
             headers={"retry-after": str(following)},
         )
-
-
-LimitedRate = Annotated[None, Depends(_limit_rate)]
 
 
 def check_storage(services: Services, account: str, more: int = 0) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contract.figures import parse_figures
+from contract.figures import mean_fields, parse_figures, parse_mean
 from contract.jobs import FIGURES_KEY
 from contract.queues import QUEUES
 from contract.records import JobRecord, Status
@@ -33,50 +33,64 @@ class Outlook:
 ENDED = Outlook()
 
 
+@dataclass(frozen=True)
+class _Pace:
+    """How fast a queue moves."""
+
+    running: int
+    #: how long jobs ran so far; None where none has completed
+    mean_seconds: float | None
+
+
 def read_load(services: Services) -> Load:
     """Look at the queues and the figures, in one round trip."""
-    load, _ = _look(services, [])
-    return load
-
-
-def outlooks(services: Services, records: Sequence[JobRecord]) -> list[Outlook]:
-    """Return what is to be expected of each job, in one round trip for all."""
-    if all(record.status.is_terminal for record in records):
-        return [ENDED] * len(records)
-    load, positions = _look(services, records)
-    return [
-        _outlook(record, position, load)
-        for record, position in zip(records, positions, strict=True)
-    ]
-
-
-def _look(services: Services, records: Sequence[JobRecord]) -> tuple[Load, list[int | None]]:
     keys = services.queue.keys()
     with services.redis.pipeline(transaction=False) as pipeline:
         for kind in QUEUES:
             pipeline.llen(keys[kind].waiting)
             pipeline.zcard(keys[kind].running)
         pipeline.hgetall(FIGURES_KEY)
-        for record in records:
-            pipeline.lpos(keys[record.kind].waiting, record.id)
-        answers: list[Any] = pipeline.execute()
-    counts, rest = answers[: 2 * len(QUEUES)], answers[2 * len(QUEUES) :]
+        *counts, figures = pipeline.execute()
     depths = {
         kind: Depth(*pair)
         for kind, pair in zip(QUEUES, zip(counts[::2], counts[1::2], strict=True), strict=True)
     }
-    return Load(depths, parse_figures(rest[0])), rest[1:]
+    return Load(depths, parse_figures(figures))
 
 
-def _outlook(record: JobRecord, index: int | None, load: Load) -> Outlook:
-    if record.status.is_terminal:
-        return ENDED
-    mean = load.figures.run[record.kind].mean
+def outlooks(services: Services, records: Sequence[JobRecord]) -> list[Outlook]:
+    """Return what is to be expected of each job, in one round trip for all."""
+    live = [record for record in records if not record.status.is_terminal]
+    if not live:
+        return [ENDED] * len(records)
+    kinds = sorted({record.kind for record in live})
+    keys = services.queue.keys()
+    with services.redis.pipeline(transaction=False) as pipeline:
+        for kind in kinds:
+            pipeline.zcard(keys[kind].running)
+            pipeline.hmget(FIGURES_KEY, mean_fields(kind))
+        for record in live:
+            pipeline.lpos(keys[record.kind].waiting, record.id)
+        answers: list[Any] = pipeline.execute()
+    counts, indices = answers[: 2 * len(kinds)], answers[2 * len(kinds) :]
+    paces = {
+        kind: _Pace(running, parse_mean(values))
+        for kind, running, values in zip(kinds, counts[::2], counts[1::2], strict=True)
+    }
+    found = {
+        record.id: _outlook(record, index, paces[record.kind])
+        for record, index in zip(live, indices, strict=True)
+    }
+    return [found.get(record.id, ENDED) for record in records]
+
+
+def _outlook(record: JobRecord, index: int | None, pace: _Pace) -> Outlook:
+    mean = pace.mean_seconds
     if record.status is Status.IN_PROGRESS:
         spent = time.time() - (record.started_at or 0)
         return Outlook(eta_seconds=None if mean is None else max(0, round(mean - spent)))
     if index is None or mean is None:
         return Outlook(position=None if index is None else index + 1)
-    rounds = index // max(1, load.depths[record.kind].running) + 1
+    rounds = index // max(1, pace.running) + 1
     # one more round for the job itself
     return Outlook(index + 1, round((rounds + 1) * mean))

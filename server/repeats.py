@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
@@ -19,8 +19,8 @@ from contract.records import JobRecord, new_job_id
 from contract.requests import JobRequest
 from server.auth import Account
 from server.errors import Mismatch
-from server.limits import LimitedRate
-from server.services import Services
+from server.limits import limit_rate
+from server.services import InjectedServices, Services
 
 #: an id is forgotten no sooner than this after its job was deleted
 KEY_SECONDS = 86_400
@@ -46,8 +46,9 @@ class Origin:
 
 
 async def _origin(
+    request: Request,
+    services: InjectedServices,
     account: Account,
-    _: LimitedRate,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -58,6 +59,7 @@ async def _origin(
     ] = None,
     x_stainless_retry_count: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Origin:
+    await limit_rate(request, services, account)
     count = x_stainless_retry_count
     return Origin(account, idempotency_key, int(count[:9]) if count.isdecimal() else None)
 

@@ -14,15 +14,14 @@ from starlette.requests import HTTPConnection
 from contract.artifacts import ArtifactStore
 from contract.batches import BatchStore
 from contract.deliveries import DeliveryStore
-from contract.engine_status import read_capabilities
 from contract.files import FileStore
 from contract.jobs import JobStore
 from contract.policy import Policy, read_policy
 from contract.requests import Capabilities
 from contract.uploads import UploadStore
 from contract.webhooks import EndpointStore
-from server.errors import Unavailable
 from server.key_ring import KeyRing
+from server.loaded import LoadedModel
 from server.metrics import Metrics
 from server.queue import JobQueue
 from server.settings import ServerSettings
@@ -35,6 +34,7 @@ class Services:
     settings: ServerSettings
     redis: redis.Redis
     key_ring: KeyRing
+    model: LoadedModel
     jobs: JobStore
     queue: JobQueue
     artifacts: ArtifactStore
@@ -69,6 +69,7 @@ class Services:
             settings=settings,
             redis=connection,
             key_ring=key_ring,
+            model=LoadedModel(connection),
             jobs=jobs,
             queue=JobQueue(
                 connection,
@@ -98,10 +99,7 @@ class Services:
         Raises:
             Unavailable: if no engine has been warm yet.
         """
-        found = read_capabilities(self.redis)
-        if found is None:
-            raise Unavailable("the model is still loading", code="model_loading", retry_after=5)
-        return found
+        return self.model.capabilities()
 
 
 async def _of_app(connection: HTTPConnection) -> Services:

@@ -13,12 +13,12 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from contract.records import JobRecord
 from server import jobs
 from server.auth import Account
-from server.bodies import InjectedBody
+from server.bodies import Body, InjectedBody
 from server.content import Content, content_response, stored
 from server.errors import InvalidRequest, NotFound
 from server.events import LastEventId, find_preview, follow_as_sse
 from server.openapi import JSON_ERRORS, body_schema
-from server.repeats import InjectedOrigin
+from server.repeats import InjectedOrigin, Origin
 from server.services import InjectedServices, Services
 from server.starting import start_video
 from server.texts import video_text
@@ -46,15 +46,15 @@ Found = Annotated[JobRecord, Depends(_find)]
 
 
 @router.post("", openapi_extra=body_schema(VideoCreate))
-def create_video(
+async def create_video(
     services: InjectedServices, origin: InjectedOrigin, body: InjectedBody, response: Response
 ) -> Video:
     """Start a video job; poll it, or follow its events."""
-    return jobs.show(services, start_video(services, origin, body), video_view, response)
+    return await run_in_threadpool(_start, services, origin, body, response)
 
 
 @router.put("/{video_id}", openapi_extra=body_schema(VideoCreate))
-def put_video(
+async def put_video(
     services: InjectedServices,
     origin: InjectedOrigin,
     body: InjectedBody,
@@ -64,8 +64,12 @@ def put_video(
     """Start a video job under an id of your own; repeats of the request get the same job."""
     if video_id in _RESERVED:
         raise InvalidRequest(f"video_id {video_id!r} is reserved", param="video_id")
-    record = start_video(services, replace(origin, chosen_id=video_id), body)
-    return jobs.show(services, record, video_view, response)
+    chosen = replace(origin, chosen_id=video_id)
+    return await run_in_threadpool(_start, services, chosen, body, response)
+
+
+def _start(services: Services, origin: Origin, body: Body, response: Response) -> Video:
+    return jobs.show(services, start_video(services, origin, body), video_view, response)
 
 
 @router.get("")
