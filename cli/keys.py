@@ -72,7 +72,7 @@ def list_keys(as_json: Json = False) -> None:
 
 @app.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="Such as key_0123456789abcdef.")]) -> None:
-    """Make a key worthless within a second; its jobs stay until their time is over."""
+    """Make a key worthless within a second and cancel its batches; its jobs stay."""
     with _key_store() as keys:
         if not keys.revoke(key_id):
             typer.echo(f"error: there is no key {key_id!r}", err=True)

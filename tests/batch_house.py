@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastapi.testclient import TestClient
+from server_apps import Worker
 
+from contract.records import Status
 from server.batches.driver import BatchDriver
 
 
@@ -68,3 +70,23 @@ class BatchHouse:
         found = {line["custom_id"]: line for line in lines}
         assert len(found) == len(lines)
         return found
+
+
+def finish_jobs(worker: Worker, **fields: Any) -> int:
+    """Complete every job that waits; returns how many there were."""
+    waiting = [i for i in worker.jobs.live_ids() if worker.jobs.get(i).status is Status.QUEUED]
+    for job_id in waiting:
+        worker.redis.lrem(f"rq:queue:{worker.jobs.get(job_id).kind}", 1, job_id)
+        worker.complete(job_id, **fields)
+    return len(waiting)
+
+
+def drive(house: BatchHouse, worker: Worker, batch_id: str, **fields: Any) -> dict[str, Any]:
+    """Sweep and complete jobs until the batch has ended; returns it."""
+    for _ in range(200):
+        house.driver.sweep()
+        finish_jobs(worker, **fields)
+        batch = house.get(batch_id)
+        if batch["status"] in ("completed", "failed", "cancelled", "expired"):
+            return batch
+    raise AssertionError(f"it has not ended: {batch}")

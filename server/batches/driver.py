@@ -119,6 +119,9 @@ class BatchDriver:
         batch = self._batches.get(batch_id)
         if batch is None:
             return
+        if self._services.key_ring.is_revoked(batch.account) and self._batches.cancel(batch_id):
+            logger.info("%s is cancelled: its key was revoked", batch_id)
+            return
         try:
             if batch.status is BatchStatus.VALIDATING:
                 self._check(batch, lease)

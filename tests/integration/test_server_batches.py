@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from batch_house import BatchHouse, jsonl, video_lines
+from batch_house import BatchHouse, drive, finish_jobs, jsonl, video_lines
 from fastapi.testclient import TestClient
 from openai import OpenAI
 from s3_servers import S3Server
@@ -23,26 +23,6 @@ from server.settings import ServerSettings
 @pytest.fixture
 def house(server_settings: ServerSettings, worker: Worker) -> BatchHouse:
     return BatchHouse(TestClient(create_app(server_settings)))
-
-
-def finish_jobs(worker: Worker, **fields: Any) -> int:
-    """Complete every job that waits; returns how many there were."""
-    waiting = [i for i in worker.jobs.live_ids() if worker.jobs.get(i).status is Status.QUEUED]
-    for job_id in waiting:
-        worker.redis.lrem(f"rq:queue:{worker.jobs.get(job_id).kind}", 1, job_id)
-        worker.complete(job_id, **fields)
-    return len(waiting)
-
-
-def drive(house: BatchHouse, worker: Worker, batch_id: str, **fields: Any) -> dict[str, Any]:
-    """Sweep and complete jobs until the batch has ended; returns it."""
-    for _ in range(200):
-        house.driver.sweep()
-        finish_jobs(worker, **fields)
-        batch = house.get(batch_id)
-        if batch["status"] in ("completed", "failed", "cancelled", "expired"):
-            return batch
-    raise AssertionError(f"it has not ended: {batch}")
 
 
 def test_videos(house: BatchHouse, worker: Worker) -> None:
