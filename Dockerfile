@@ -18,8 +18,9 @@ COPY pyproject.toml constraints.txt ./
 RUN python -m venv /opt/univigu \
     && python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
        project = p["project"]; build = p["build-system"]["requires"]; \
-       print(*build, *project["dependencies"], sep="\n", file=open("server.txt", "w")); \
        extras = project["optional-dependencies"]; \
+       server = [*build, *project["dependencies"], *extras["otel"]]; \
+       print(*server, sep="\n", file=open("server.txt", "w")); \
        print(*extras["worker"], *extras["c2pa"], sep="\n", file=open("worker.txt", "w"))' \
     && pip install --requirement server.txt
 
