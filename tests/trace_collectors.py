@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from worker_house import until
 
 CONTENT_TYPE = "application/x-protobuf"
@@ -144,3 +147,14 @@ def collector() -> Iterator[Collector]:
     """A collector of the test's own."""
     with collecting() as made:
         yield made
+
+
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """What the worker's spans become in this process, which nothing else traces."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    for module in ("worker.spans", "worker.engine.spans"):
+        monkeypatch.setattr(f"{module}._tracer", provider.get_tracer(module))
+    return memory

@@ -50,6 +50,9 @@ def attempt_span(record: JobRecord) -> Iterator[None]:
         except NotMine:
             span.set_attribute("univigu.job.status", "not_mine")
             raise
+        except Exception as error:  # Redis is lost, or a defect: the slot logs it
+            mark_failed(span, type(error).__name__, str(error))
+            raise
 
 
 def _attributes(record: JobRecord) -> dict[str, str | int | float]:

@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from contract.requests import UnderstandRequest
-from worker.engine import spans
 from worker.engine.spans import JobSpans
 from worker.protocol import Done, Failed, Progress, Start
 
@@ -21,15 +17,6 @@ START = Start(
     traceparent=PARENT,
 )
 DONE = Done(text="x", seed=0, stage_durations={"denoise": 1.5, "encode": 0.5}, batched=3)
-
-
-@pytest.fixture
-def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
-    memory = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(memory))
-    monkeypatch.setattr(spans, "_tracer", provider.get_tracer("test"))
-    return memory
 
 
 def run(final: Done | Failed | None, *phases: str) -> None:
