@@ -20,6 +20,7 @@ from model.sampler import Denoise, JointState, sample_steps
 from model.schedule import sigma_grid
 from model.text import caption_ids, decode_caption
 from model.text_flow import text_flow_of
+from model.training.moving_shapes import Scene
 from model.transformer import UniViGUTransformer
 
 #: noise levels at which videos are asked for
@@ -33,8 +34,9 @@ def probe(transformer: UniViGUTransformer, world: World) -> Figures:
     """Return figures of both sides of the hold-out.
 
     `caption entropy` is the mean cross-entropy in nats of a caption's words from pure noise and a
-    clean video; `caption` and the attributes are shares right of captions made in one step, and
-    `caption in 8 steps` in as many; `video error` is the mean squared error of the velocity beside
+    clean video, and each attribute the share of captions whose words for it are then the likeliest;
+    `caption` is the share of captions made in one step that are all right, and `caption in 8 steps`
+    in as many; `video error` is the mean squared error of the velocity beside
     a caption that is pure noise, `video error alone` without one; `prompt gain` is by how much the
     latter is smaller with the prompt than without.
     """
@@ -75,13 +77,28 @@ def _understanding(
     said = [parse_caption(decode_caption(world.tokenizer, row)) for row in logits.argmax(-1)]
     slowly = _captioned(transformer, network, draft, seeds)
     said_slowly = [parse_caption(decode_caption(world.tokenizer, row)) for row in slowly]
-    right = {name: _share(truth, said, (name,)) for name in ATTRIBUTES}
+    hits = logits.argmax(-1) == ids
     return {
         "caption entropy": float(F.cross_entropy(logits[words], ids[words])),
-        "caption": _share(truth, said, ATTRIBUTES),
-        f"caption in {TEXT_STEPS} steps": _share(truth, said_slowly, ATTRIBUTES),
-        **right,
+        **{name: _share_of_words(hits, scenes, name) for name in ATTRIBUTES},
+        "caption": _share(truth, said),
+        f"caption in {TEXT_STEPS} steps": _share(truth, said_slowly),
     }
+
+
+def _share_of_words(hits: Tensor, scenes: list[Scene], attribute: str) -> float:
+    """Return how often all words of an attribute are hit; every word is one token."""
+    spots = [words_of(scene, attribute) for scene in scenes]
+    return fmean(bool(row[spot].all()) for row, spot in zip(hits, spots, strict=True))
+
+
+def words_of(scene: Scene, attribute: str) -> slice:
+    """Return which words of a scene's caption say an attribute."""
+    words = scene.caption().split()
+    if attribute == "motion":
+        return slice(words.index(scene.shape) + 1, words.index("plain") - 1)
+    at = words.index(scene.answer(attribute))
+    return slice(at, at + 1)
 
 
 def _captioned(
@@ -100,11 +117,8 @@ def _captioned(
     return last.token_ids
 
 
-def _share(
-    truth: list[dict[str, str]], said: list[dict[str, str]], names: tuple[str, ...]
-) -> float:
-    pairs = zip(truth, said, strict=True)
-    return fmean(all(found.get(n) == true[n] for n in names) for true, found in pairs)
+def _share(truth: list[dict[str, str]], said: list[dict[str, str]]) -> float:
+    return fmean(found == true for true, found in zip(truth, said, strict=True))
 
 
 def _making(transformer: UniViGUTransformer, trial: Trial, part: slice) -> Figures:
