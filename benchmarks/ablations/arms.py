@@ -18,7 +18,7 @@ SMALL: dict[str, Any] = PRESETS["demo"] | {
     "freq_dim": 64,
     "rope_spacing": 1.0,
 }
-RECALL_STEPS, REFINE_STEPS = 120, 240
+RECALL_STEPS, REFINE_STEPS = 140, 280
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Leg:
 
 
 #: every arm starts from this, one per seed
-VIDEO = Leg(BASE.name, 160)
+VIDEO = Leg(BASE.name, 150)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from benchmarks.ablations import questions
 from benchmarks.ablations.arms import ARMS, RECIPE, SMALL, Leg
 from benchmarks.ablations.course import Course
 from benchmarks.ablations.kept import kept
-from benchmarks.ablations.probes import words_of, probe
+from benchmarks.ablations.probes import probe, words_of
 from benchmarks.ablations.world import make_world
 from model.evaluation.trial import ATTRIBUTES
 from model.training.moving_shapes import Scene
