@@ -32,6 +32,7 @@ def create(
     ] = None,
     max_creates_per_minute: Limit = None,
     max_live_jobs: Limit = None,
+    max_live_batches: Limit = None,
     max_storage_bytes: Limit = None,
     as_json: Json = False,
 ) -> None:
@@ -45,6 +46,7 @@ def create(
                 parse_scopes(scope or ()),
                 max_creates_per_minute=max_creates_per_minute,
                 max_live_jobs=max_live_jobs,
+                max_live_batches=max_live_batches,
                 max_storage_bytes=max_storage_bytes,
             )
         except ValueError as error:

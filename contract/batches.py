@@ -22,7 +22,7 @@ from contract.batch_records import (
     parse_batch,
 )
 from contract.files import BATCH_FILE_SECONDS
-from contract.indexes import delist, enlist, list_ids
+from contract.indexes import delist, enlist, list_ids, status_key
 from contract.usage import keep
 
 _LIVE = "univigu:batches-live"
@@ -53,23 +53,33 @@ class BatchStore:
         self._settle = register(transitions.SETTLE)
         self._finish = register(transitions.FINISH)
 
-    def create(self, record: BatchRecord) -> None:
-        """Write a new record, unless there is one of this id."""
-        key = _key(record.id)
+    def create(self, record: BatchRecord, max_live: int | None = None) -> bool:
+        """Write a new record, unless there is one of this id.
+
+        Returns:
+            False if its account has `max_live` batches that have not ended: nothing is written.
+        """
+        key, live = _key(record.id), _live_keys(record.account)
         values = record.model_dump(exclude_none=True) | {"metadata": json.dumps(record.metadata)}
         values["errors"] = "[]"
 
+        is_allowed = True
+
         def write(pipeline: Pipeline) -> None:
+            nonlocal is_allowed
             is_known = pipeline.exists(key)
+            count: Any = sum(map(pipeline.zcard, live))
+            is_allowed = bool(is_known or max_live is None or count < max_live)
             pipeline.multi()
-            if not is_known:
+            if is_allowed and not is_known:
                 pipeline.hset(key, mapping=values)  # type: ignore[arg-type]
                 pipeline.sadd(_LIVE, record.id)
                 keep(pipeline, record.account, record.id, record.size)
                 for index in {index_key(), index_key(record.account)}:
                     enlist(pipeline, index, record.id, record.created_at, record.status)
 
-        self._redis.transaction(write, key)
+        self._redis.transaction(write, key, *live)
+        return is_allowed
 
     def get(self, batch_id: str) -> BatchRecord | None:
         """Return a record, or None if there is no such batch."""
@@ -94,6 +104,10 @@ class BatchStore:
         With statuses, only batches that are in one of them now; `after` need not be.
         """
         return list_ids(self._redis, index_key(account), limit, after, True, statuses)
+
+    def count_live(self, account: str) -> int:
+        """Return how many batches of an account have not ended."""
+        return sum(self._redis.zcard(key) for key in _live_keys(account))
 
     def live_ids(self) -> list[str]:
         """Return the ids of all batches that have not ended."""
@@ -181,6 +195,10 @@ class BatchStore:
 
     def _run(self, script: Any, batch_id: str, *args: Any) -> bool:
         return bool(script(keys=[*_keys(batch_id), _LIVE], args=[batch_id, *args]))
+
+
+def _live_keys(account: str) -> list[str]:
+    return [status_key(index_key(account), each) for each in BatchStatus if not each.is_terminal]
 
 
 def _key(batch_id: str, part: str = "") -> str:

@@ -27,13 +27,13 @@ end
 
 def enlist(pipeline: Pipeline, index: str, item: str, created_at: float, status: str) -> None:
     """Add to a pipeline that a new id is in an index, and in the list of its status."""
-    for key in (index, _status_key(index, status)):
+    for key in (index, status_key(index, status)):
         pipeline.zadd(key, {item: created_at})
 
 
 def delist(pipeline: Pipeline, index: str, item: str, statuses: Iterable[str]) -> None:
     """Add to a pipeline that an id is in an index no more, nor in a list of these statuses."""
-    for key in (index, *(_status_key(index, status) for status in statuses)):
+    for key in (index, *(status_key(index, status) for status in statuses)):
         pipeline.zrem(key, item)
 
 
@@ -59,7 +59,7 @@ def list_ids(
         if found is None:
             return []
         cursor, first = (found, after.encode()), f"({found!r}"
-    keys = [_status_key(index, status) for status in statuses] or [index]
+    keys = [status_key(index, status) for status in statuses] or [index]
     with connection.pipeline() as pipeline:  # one moment: no id is in two lists, or in none
         for key in keys:
             pipeline.zrange(key, first, last, newest_first, True, byscore=True, offset=0, num=limit)
@@ -72,5 +72,6 @@ def list_ids(
     return [item.decode() for _, item in ordered[:limit]]
 
 
-def _status_key(index: str, status: str) -> str:
+def status_key(index: str, status: str) -> str:
+    """Return the Redis key of the ids of an index that are in a state."""
     return f"{index}|{status}"

@@ -40,6 +40,7 @@ class ApiKey(BaseModel):
     revoked_at: float | None = None
     max_creates_per_minute: int | None = Field(default=None, gt=0)
     max_live_jobs: int | None = Field(default=None, gt=0)
+    max_live_batches: int | None = Field(default=None, gt=0)
     max_storage_bytes: int | None = Field(default=None, gt=0)
 
 

@@ -47,6 +47,9 @@ class ServerSettings(SharedSettings):
         gt=0,
         description="Jobs of one key that may wait or run before 429. Unset: no limit.",
     )
+    max_live_batches_per_key: int = Field(
+        default=100, gt=0, description="Batches of one key that have not ended before 429."
+    )
     max_storage_bytes_per_key: int | None = Field(
         default=None,
         gt=0,

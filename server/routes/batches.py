@@ -7,8 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from contract.artifacts import file_key
-from contract.batch_records import BatchRecord, BatchStatus, input_key, new_batch_id
+from contract.batch_records import BatchRecord, BatchStatus, new_batch_id
 from server.auth import Account, check_scope
 from server.batches.objects import (
     WINDOW_SECONDS,
@@ -19,9 +18,9 @@ from server.batches.objects import (
     find_batch,
     input_size,
 )
+from server.batches.start import start_batch
 from server.bodies import InjectedBody, checked
 from server.errors import InvalidRequest, NotFound
-from server.limits import check_storage
 from server.openapi import json_schema
 from server.pages import BracketedStatusQuery, StatusQuery, read_page
 from server.repeats import InjectedOrigin, choose_id
@@ -60,14 +59,7 @@ def create_batch(
         metadata=fields.metadata,
         output_lifetime=after.seconds if after else None,
     )
-    check_storage(services, origin.account, record.size)
-    # its own: the client's file may be deleted, or expire, before the last line is read
-    try:
-        services.artifacts.copy(file_key(fields.input_file_id), input_key(batch_id))
-    except FileNotFoundError as error:
-        message = f"input_file_id: the bytes of {fields.input_file_id!r} are gone"
-        raise InvalidRequest(message, param="input_file_id") from error
-    services.batches.create(record)
+    start_batch(services, record)
     return batch_view(record)
 
 

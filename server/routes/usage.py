@@ -21,6 +21,8 @@ class Usage(BaseModel):
     object: Literal["usage"] = "usage"
     live_jobs: int = Field(description="Jobs that wait or run")
     max_live_jobs: int | None
+    live_batches: int = Field(description="Batches that have not ended")
+    max_live_batches: int | None
     storage_bytes: int = Field(description="Of uploads, files and results")
     max_storage_bytes: int | None
     max_creates_per_minute: int | None
@@ -34,6 +36,8 @@ def retrieve_usage(services: InjectedServices, account: Account) -> Usage:
     return Usage(
         live_jobs=live,
         max_live_jobs=limit(account, "max_live_jobs", settings.max_live_jobs_per_key),
+        live_batches=services.batches.count_live(account),
+        max_live_batches=limit(account, "max_live_batches", settings.max_live_batches_per_key),
         storage_bytes=stored_bytes(services.redis, account),
         max_storage_bytes=limit(account, "max_storage_bytes", settings.max_storage_bytes_per_key),
         max_creates_per_minute=limit(

@@ -1,9 +1,10 @@
 """What a key may do with batches, and what becomes of them without it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from batch_house import BatchHouse, drive, video_lines
+from batch_house import BatchHouse, drive, jsonl, video_lines
 from fastapi.testclient import TestClient
 from server_apps import Worker
 from worker_house import until
@@ -69,3 +70,48 @@ class TestRevoked:
         until(lambda: house.api.get("/v1/videos").status_code == 401)
         assert self.ended(house, batch_id) is BatchStatus.CANCELLED
         assert worker.jobs.live_ids() == set()
+
+
+class TestLimit:
+    """A key has so many batches under way, and no more."""
+
+    @pytest.fixture
+    def server_settings(self, server_settings: ServerSettings) -> ServerSettings:
+        return server_settings.model_copy(update={"max_live_batches_per_key": 2})
+
+    def request(self, house: BatchHouse) -> dict[str, str]:
+        file_id = house.keep(jsonl(video_lines(1)))
+        return {"input_file_id": file_id, "endpoint": "/v1/videos", "completion_window": "24h"}
+
+    def test_one_more_is_refused_until_one_has_ended(self, client_of, worker: Worker) -> None:
+        house, other = client_of(), client_of()
+        made = [house.create(video_lines(1)) for _ in range(2)]
+        refused = house.api.post("/v1/batches", json=self.request(house))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_batches")
+        assert refused.headers["x-ratelimit-limit-batches"] == "2"
+        assert refused.headers["x-ratelimit-remaining-batches"] == "0"
+        assert int(refused.headers["retry-after"]) > 0
+        assert len(worker.artifacts.list("batches/")) == 2
+        other.create(video_lines(1))
+        usage = house.api.get("/v1/usage").json()
+        assert (usage["live_batches"], usage["max_live_batches"]) == (2, 2)
+        drive(house, worker, made[0])
+        house.create(video_lines(1))
+
+    def test_many_at_once_do_not_pass_the_limit(self, client_of, worker: Worker) -> None:
+        house = client_of()
+        body = self.request(house)
+
+        def create(_: int) -> int:
+            return int(house.api.post("/v1/batches", json=body).status_code)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sorted(pool.map(create, range(12))) == [200] * 2 + [429] * 10
+        assert len(worker.artifacts.list("batches/")) == 2
+
+    def test_a_repeat_needs_no_room(self, client_of) -> None:
+        house = client_of(max_live_batches=1)
+        body, key = self.request(house), {"idempotency-key": "order 7"}
+        first = house.api.post("/v1/batches", json=body, headers=key).json()["id"]
+        assert house.api.post("/v1/batches", json=body).status_code == 429
+        assert house.api.post("/v1/batches", json=body, headers=key).json()["id"] == first

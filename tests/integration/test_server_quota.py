@@ -137,6 +137,8 @@ def test_a_key_may_have_a_limit_of_its_own(
         "object": "usage",
         "live_jobs": 1,
         "max_live_jobs": None,
+        "live_batches": 0,
+        "max_live_batches": 100,
         "storage_bytes": 10,
         "max_storage_bytes": 10,
         "max_creates_per_minute": None,

@@ -1,0 +1,45 @@
+"""From a request for a batch to its record, with an input of its own."""
+
+from __future__ import annotations
+
+from contract.artifacts import batch_folder, file_key
+from contract.batch_records import BatchRecord, input_key
+from server.errors import InvalidRequest, TooMany
+from server.limits import check_storage
+from server.services import Services
+
+
+def start_batch(services: Services, record: BatchRecord) -> None:
+    """Record a batch, for a driver to find.
+
+    Raises:
+        InvalidRequest: if the bytes of its input are gone.
+        TooMany: if its account has as many batches, or keeps as many bytes, as it may.
+    """
+    limit = services.key_ring.limit(
+        record.account, "max_live_batches", services.settings.max_live_batches_per_key
+    )
+    if limit is not None and services.batches.count_live(record.account) >= limit:
+        raise _too_many(limit)
+    check_storage(services, record.account, record.size)
+    # its own: the client's file may be deleted, or expire, before the last line is read
+    try:
+        services.artifacts.copy(file_key(record.input_file_id), input_key(record.id))
+    except FileNotFoundError as error:
+        message = f"input_file_id: the bytes of {record.input_file_id!r} are gone"
+        raise InvalidRequest(message, param="input_file_id") from error
+    if not services.batches.create(record, limit):  # others were faster
+        services.artifacts.delete_all(batch_folder(record.id))
+        raise _too_many(limit)
+
+
+def _too_many(limit: int | None) -> TooMany:
+    return TooMany(
+        f"{limit} batches of this key have not ended, which is the limit",
+        code="too_many_batches",
+        headers={
+            "retry-after": "30",
+            "x-ratelimit-limit-batches": str(limit),
+            "x-ratelimit-remaining-batches": "0",
+        },
+    )
