@@ -40,12 +40,20 @@ def clip_shape(vae: AutoencoderKLWan, num_frames: int, height: int, width: int) 
 
 
 def generation_need(
-    transformer: UniViGUTransformer, vae: AutoencoderKLWan, num_frames: int, height: int, width: int
+    transformer: UniViGUTransformer,
+    vae: AutoencoderKLWan,
+    num_frames: int,
+    height: int,
+    width: int,
+    *,
+    has_feature_cache: bool = False,
 ) -> Need:
     """Return what making a video takes, its decoding included."""
     shape = clip_shape(vae, num_frames, height, width)
     latents = 4 * transformer.config.in_channels * math.prod(shape)
     held = _LATENT_COPIES * latents + 2 * _condition_bytes(transformer) + _remembered(vae, shape)
+    if has_feature_cache:
+        held += _feature_bytes(transformer, _num_tokens(transformer, shape))
     forward = _forward_bytes(transformer, _num_tokens(transformer, shape))
     return Need(held, max(forward + _logits_bytes(transformer), _coding_bytes(vae, shape)))
 
@@ -79,6 +87,13 @@ def _forward_bytes(transformer: UniViGUTransformer, video_tokens: int) -> int:
     config, size = transformer.config, transformer.proj_out.weight.element_size()
     per_token = _width(transformer) * (10 * size + 24) + 2 * config.ffn_dim * size
     return int((video_tokens + config.caption_length) * per_token)
+
+
+def _feature_bytes(transformer: UniViGUTransformer, video_tokens: int) -> int:
+    """Return what entered the blocks and what they added, in both branches of guidance."""
+    size = transformer.proj_out.weight.element_size()
+    tokens = video_tokens + transformer.config.caption_length
+    return int(2 * 2 * tokens * _width(transformer) * size)
 
 
 def _logits_bytes(transformer: UniViGUTransformer) -> int:

@@ -1,9 +1,13 @@
-"""Makes a loaded pipeline faster, from outside: the mathematics stay, the rounding may not."""
+"""Makes a loaded pipeline faster, from outside: the mathematics stay, the rounding may not.
+
+What changes more than rounding is an approximation: it has to be told in every result.
+"""
 
 from __future__ import annotations
 
 from diffusers.models.attention_dispatch import AttentionBackendName
 
+from model.fp8 import check_fp8, quantize_linears
 from model.pipeline import UniViGUPipeline
 
 
@@ -13,6 +17,7 @@ def optimize(
     compiler: str | None = None,
     fuse_projections: bool = False,
     attention_backend: str | None = None,
+    fp8_linears: bool = False,
 ) -> None:
     """Apply what is asked for to the transformer, in place; call it once, after placing it.
 
@@ -24,9 +29,11 @@ def optimize(
             copy of these weights.
         attention_backend: diffusers' name of a kernel, e.g. `_native_cudnn`; None leaves torch
             its choice.
+        fp8_linears: an approximation: the blocks' linear layers in 8 bits.
 
     Raises:
-        ValueError: for a backend that diffusers does not know.
+        ValueError: for a backend that diffusers does not know, or 8 bits where device, dtype or
+            checkpoint do not allow them.
         ImportError: for one that is not installed.
     """
     transformer = pipeline.transformer
@@ -39,5 +46,8 @@ def optimize(
         transformer.set_attention_backend(attention_backend)
     if fuse_projections:
         transformer.fuse_qkv_projections()
+    if fp8_linears:
+        check_fp8(pipeline.device, transformer.proj_out.weight.dtype)
+        quantize_linears(transformer.blocks)
     if compiler is not None:
         transformer.compile_repeated_blocks(fullgraph=True, backend=compiler)

@@ -79,6 +79,11 @@ class CheckpointParts(DiffusionPipeline):
         return int(self.vae.config.scale_factor_temporal)
 
     @property
+    def looks_in_every_step(self) -> bool:
+        """Whether every step of a caption runs the video through the network again."""
+        return bool(self.transformer.config.understanding_attention != "isolated")
+
+    @property
     def max_prompt_tokens(self) -> int:
         """Tokens of the longest prompt or instruction, its end token included."""
         return int(self.transformer.config.condition_length)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from contract.requests import JobRequest, Segment
+from contract.requests import Approximation, JobRequest, Segment
 
 #: no message is longer, in bytes
 MAX_MESSAGE = 1 << 18
@@ -79,6 +79,7 @@ class Done(_Message):
     stage_durations: dict[str, float]
     peak_memory_mb: float | None = None
     batched: int = 1
+    approximations: list[Approximation] = Field(default_factory=list)
     #: from here on filled in by the slot, which has read the input video
     segments: list[Segment] = Field(default_factory=list)
     input_seconds: float | None = None

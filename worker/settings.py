@@ -49,6 +49,11 @@ class WorkerSettings(SharedSettings):
         description="Diffusers' name of an attention kernel, e.g. `_native_cudnn`. Unset: torch's "
         "own choice.",
     )
+    fp8_linears: bool = Field(
+        default=False,
+        description="Compute the network's blocks in 8 bits, on a GPU that can: faster, and every "
+        "result says that it is approximate.",
+    )
     memory_bytes: int | None = Field(
         default=None,
         gt=0,

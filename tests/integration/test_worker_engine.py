@@ -164,6 +164,21 @@ def test_clip_shorter_than_the_model_looks_at_is_noted(house, make):
     assert "last frame was repeated" in " ".join(record.result.notes)
 
 
+def test_approximation_is_told_in_the_result_and_none_is_exact(house, make, generated):
+    assert generated.result.approximations == []
+    (told,) = house.completed(make(feature_cache_threshold=1.0)).result.approximations
+    assert (told.name, told.setting, told.of) == ("feature_cache", 1.0, STEPS)
+    assert 0 < told.reused < told.of
+
+
+def test_captions_tell_which_steps_did_not_look_again(house, can, generated):
+    assert can.has_video_refresh
+    source = generated.result.artifacts["video"]
+    asked = house.understand(source, steps=5, video_refresh_interval=2)
+    (told,) = house.completed(asked).result.approximations
+    assert (told.name, told.setting, told.reused, told.of) == ("video_refresh", 2, 2, 5)
+
+
 @pytest.mark.parametrize("mode", ["text_to_video", "video_only"])
 def test_mode_without_a_caption_stream_makes_a_video_alone(house, make, mode):
     record = house.completed(make(mode=mode))

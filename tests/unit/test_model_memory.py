@@ -5,9 +5,10 @@ import gc
 import numpy as np
 import pytest
 import torch
-from benchmarks.live_memory import LiveMemory
 from tiny_models import tiny_pipeline, tiny_vae
 
+from benchmarks.live_memory import LiveMemory
+from model.feature_cache import FeatureCache
 from model.memory import generation_need, understanding_need
 
 SHAPES = [(32, 32, 9), (64, 64, 5), (64, 64, 17)]
@@ -30,7 +31,7 @@ def peak(function):
     return memory.peak
 
 
-def generate(made, height, width, num_frames):
+def generate(made, height, width, num_frames, **options):
     *_, last = made.generate_steps(
         "a red circle",
         height=height,
@@ -39,6 +40,7 @@ def generate(made, height, width, num_frames):
         num_inference_steps=2,
         guidance_scale=3.0,
         seed=0,
+        **options,
     )
     return list(made.decode_latents(last.latents))
 
@@ -67,6 +69,19 @@ def test_need_of_a_network_that_outweighs_its_autoencoder():
     need = generation_need(made.transformer, made.vae, 5, 32, 32)
     alive = peak(lambda: generate(made, 32, 32, 5))
     assert alive <= need.held + need.step <= SLACK * alive
+
+
+def test_a_feature_cache_is_counted():
+    made = pipeline(num_attention_heads=8, ffn_dim=1024)
+    shape = 32, 32, 5
+    plain, more = (
+        generation_need(made.transformer, made.vae, 5, 32, 32, has_feature_cache=flag)
+        for flag in (False, True)
+    )
+    cached = peak(lambda: generate(made, *shape, features=FeatureCache(1e-9)))
+    assert more.step == plain.step
+    assert cached - peak(lambda: generate(made, *shape)) <= more.held - plain.held
+    assert cached <= more.held + more.step <= SLACK * cached
 
 
 def test_what_a_caption_holds_between_its_steps_is_counted():

@@ -15,8 +15,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.requests import GenerateRequest, UnderstandRequest
+from contract.requests import Approximation, GenerateRequest, UnderstandRequest
 from model import Step, UniViGUPipeline
+from model.feature_cache import FeatureCache
+from worker.engine.approximations import of_caption, of_video
 from worker.engine.device import peak_memory_mb
 from worker.engine.running import Steps
 from worker.engine.sharing import SharedStep
@@ -48,6 +50,8 @@ def run_generate(
         workdir: where the video and its thumbnail go.
     """
     seconds: _Seconds = defaultdict(float)
+    threshold = request.feature_cache_threshold
+    features = None if threshold is None else FeatureCache(threshold)
     steps = pipeline.generate_steps(
         request.prompt,
         mode=request.mode,
@@ -57,6 +61,7 @@ def run_generate(
         num_inference_steps=request.num_inference_steps,
         guidance_scale=request.guidance_scale,
         seed=request.seed,
+        features=features,
     )
     last = None
     for last in _timed(steps, seconds, "denoise"):
@@ -84,7 +89,7 @@ def run_generate(
         yield from _encode(chunks, encoder, request, workdir, seconds)
         closing = perf_counter()  # on the way out the encoder writes its last frames
     seconds["encode"] += perf_counter() - closing
-    yield _done(text, request.seed, seconds)
+    yield _done(text, request.seed, seconds, of_video(pipeline, features))
 
 
 def run_understand(pipeline: UniViGUPipeline, request: UnderstandRequest, workdir: Path) -> Steps:
@@ -96,7 +101,8 @@ def run_understand(pipeline: UniViGUPipeline, request: UnderstandRequest, workdi
     segments = sorted(workdir.glob(SEGMENT_FILES))
     clips = segments or [workdir / FRAMES_FILE]
     texts: list[str] = []
-    batched, total = 1, len(clips) * request.num_inference_steps
+    interval = request.video_refresh_interval
+    batched, reused, total = 1, 0, len(clips) * request.num_inference_steps
     for clip in clips:
         with _timing(seconds, "prepare"):
             caption = pipeline.begin_understanding(
@@ -104,6 +110,7 @@ def run_understand(pipeline: UniViGUPipeline, request: UnderstandRequest, workdi
                 instruction=request.instruction,
                 num_inference_steps=request.num_inference_steps,
                 seed=request.seed,
+                video_refresh_interval=interval,
             )
         while not caption.is_done:
             shared = SharedStep(caption, pipeline.advance, caption.group)
@@ -114,7 +121,9 @@ def run_understand(pipeline: UniViGUPipeline, request: UnderstandRequest, workdi
             done = len(texts) * step.total + step.index
             yield Progress(phase="denoise", step=done, of=total)
         texts.append(_caption(pipeline, step))
-    final = _done("\n".join(texts), request.seed, seconds)
+        reused += caption.num_reused
+    found = of_caption(pipeline, interval, reused, total)
+    final = _done("\n".join(texts), request.seed, seconds, found)
     own = {"segment_texts": texts} if segments else {}
     yield final.model_copy(update=own | {"batched": batched})
 
@@ -175,7 +184,13 @@ def _timing(seconds: _Seconds, stage: str) -> Iterator[None]:
         seconds[stage] += perf_counter() - started
 
 
-def _done(text: str | None, seed: int, seconds: _Seconds) -> Done:
+def _done(
+    text: str | None, seed: int, seconds: _Seconds, approximations: list[Approximation]
+) -> Done:
     return Done(
-        text=text, seed=seed, stage_durations=dict(seconds), peak_memory_mb=peak_memory_mb()
+        text=text,
+        seed=seed,
+        stage_durations=dict(seconds),
+        peak_memory_mb=peak_memory_mb(),
+        approximations=approximations,
     )

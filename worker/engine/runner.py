@@ -39,7 +39,8 @@ class ModelRunner:
 
     Raises:
         OSError: if there is no checkpoint, or a part of it is missing.
-        ValueError: if its parts do not fit together, or there is no such attention kernel.
+        ValueError: if its parts do not fit together, there is no such attention kernel, or
+            no 8-bit products here.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -56,6 +57,7 @@ class ModelRunner:
             compiler="inductor" if settings.compile_blocks else None,
             fuse_projections=settings.fuse_projections,
             attention_backend=settings.attention_backend,
+            fp8_linears=settings.fp8_linears,
         )
 
     def capabilities(self) -> Capabilities:
@@ -73,6 +75,7 @@ class ModelRunner:
             default_guidance_scale=float(serving["guidance_scale"]),
             temporal_compression=self._pipeline.temporal_compression,
             max_prompt_tokens=self._pipeline.max_prompt_tokens,
+            has_video_refresh=self._pipeline.looks_in_every_step,
         )
 
     def warm_up(self, scratch: Path) -> None:
@@ -129,7 +132,8 @@ class ModelRunner:
         parts = self._pipeline.transformer, self._pipeline.vae
         if isinstance(request, GenerateRequest):
             shape = request.num_frames, request.height, request.width
-            return generation_need(*parts, *shape)
+            has_features = request.feature_cache_threshold is not None
+            return generation_need(*parts, *shape, has_feature_cache=has_features)
         return understanding_need(*parts, can.default_num_frames, *can.sizes[0])
 
     def explain(self, error: Exception) -> Failed:
