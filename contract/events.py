@@ -12,6 +12,8 @@ from typing import Any
 
 import redis
 
+#: where the id of a job is told once it has ended or was deleted; who does not listen misses it
+ENDS_CHANNEL = "univigu:ends"
 #: events kept per job; the oldest progress events go first
 MAX_EVENTS = 2000
 

@@ -19,7 +19,7 @@ from redis.client import Pipeline
 
 from contract import job_lists, transitions
 from contract.errors import ErrorInfo
-from contract.events import MAX_EVENTS, events_key
+from contract.events import ENDS_CHANNEL, MAX_EVENTS, events_key
 from contract.indexes import list_ids
 from contract.queues import QUEUES, Kind
 from contract.records import JobRecord, Status, parse_record
@@ -230,6 +230,7 @@ class JobStore:
         with self._redis.pipeline() as pipeline:
             pipeline.delete(record_key(job_id), events_key(job_id))
             pipeline.set(gone_key(job_id), trace, ex=seconds)
+            pipeline.publish(ENDS_CHANNEL, job_id)
             keep(pipeline, account.decode(), job_id, 0)
             for live in {LIVE_KEY, live_key(account.decode())}:
                 pipeline.srem(live, job_id)

@@ -5,6 +5,7 @@ then what each script names. Each keeps its log entry and its state change in on
 an end is counted in the step that makes it: `contract.figures` reads those counts.
 """
 
+from contract.events import ENDS_CHANNEL
 from contract.job_lists import MOVE
 from contract.outbox import ANNOUNCE
 from contract.usage import KEEP
@@ -17,6 +18,7 @@ _LOG = (
     + ANNOUNCE
     + KEEP
     + MOVE
+    + f"local ends = '{ENDS_CHANNEL}'"
     + """
 local function log(type, data)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'type', type, 'data', data)
@@ -40,6 +42,7 @@ local function finish(status, at, result, error)
   move(status)
   redis.call('HSET', KEYS[1], 'completed_at', at)
   redis.call('SREM', KEYS[3], ARGV[1])
+  redis.call('PUBLISH', ends, ARGV[1])
   if job[4] and job[4] ~= '' then redis.call('SREM', KEYS[3] .. ':' .. job[4], ARGV[1]) end
   announce(kind, status, at, job[4] or '', job[5] or '')
   local code = error ~= '' and cjson.decode(error).code or ''

@@ -58,7 +58,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # not around the whole process: uvicorn ends it by the signal that told it to stop
         with tracing("univigu-api"), driving(services):
-            yield
+            async with services.ends.listening():
+                yield
         services.close()
 
     app = FastAPI(

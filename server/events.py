@@ -5,7 +5,6 @@ The log holds what the worker and the queue did; where a waiting job stands is a
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -43,19 +42,20 @@ async def follow(services: Services, job_id: str, after: str) -> AsyncIterator[E
     Redis ends the stream; the client comes back with the last id it has seen.
     """
     position: int | None = None
-    while True:
-        try:
-            record, events = await run_in_threadpool(_look, services, job_id, after, position)
-        except redis.RedisError as error:
-            logger.warning("events of %s end early: %r", job_id, error)
-            return
-        for event in events:
-            after = event.id or after
-            position = event.data.get("position") if event.type == "queued" else None
-            yield event
-        if record is None or record.status.is_terminal:
-            return
-        await asyncio.sleep(POLL_SECONDS)
+    with services.ends.watch(job_id) as watch:
+        while True:
+            try:
+                record, events = await run_in_threadpool(_look, services, job_id, after, position)
+            except redis.RedisError as error:
+                logger.warning("events of %s end early: %r", job_id, error)
+                return
+            for event in events:
+                after = event.id or after
+                position = event.data.get("position") if event.type == "queued" else None
+                yield event
+            if record is None or record.status.is_terminal:
+                return
+            await watch.pause(POLL_SECONDS)
 
 
 async def follow_as_sse(

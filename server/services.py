@@ -20,6 +20,7 @@ from contract.policy import Policy, read_policy
 from contract.requests import Capabilities
 from contract.uploads import UploadStore
 from contract.webhooks import EndpointStore
+from server.ends import Ends
 from server.key_ring import KeyRing
 from server.loaded import LoadedModel
 from server.metrics import Metrics
@@ -45,6 +46,7 @@ class Services:
     deliveries: DeliveryStore
     policy: Policy | None
     metrics: Metrics
+    ends: Ends
 
     @classmethod
     def connect(cls, settings: ServerSettings) -> Services:
@@ -87,6 +89,7 @@ class Services:
             deliveries=DeliveryStore(connection),
             policy=read_policy(settings.blocked_words_file),
             metrics=Metrics(),
+            ends=Ends(settings.redis_url),
         )
 
     def close(self) -> None:
@@ -102,9 +105,10 @@ class Services:
         return self.model.capabilities()
 
 
-async def _of_app(connection: HTTPConnection) -> Services:
+async def services_of(connection: HTTPConnection) -> Services:
+    """Return the connections of the application that a request has come to."""
     services: Services = connection.app.state.services
     return services
 
 
-InjectedServices = Annotated[Services, Depends(_of_app)]
+InjectedServices = Annotated[Services, Depends(services_of)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Annotated
 
@@ -13,7 +12,8 @@ from contract.records import JobRecord, Status
 from server.errors import JobFailed, NotFound, Unavailable
 from server.services import Services
 
-#: between two looks at the record, at first and at last
+#: between two looks at the record where nothing is heard, at first and at last: an end between
+#: the look before and the first pause is told to nobody
 _FIRST_PAUSE, _LAST_PAUSE = 0.1, 1.0
 MAX_POLL_SECONDS = 60
 
@@ -35,13 +35,14 @@ async def until_ended(services: Services, record: JobRecord, seconds: float) -> 
         NotFound: if the job is deleted meanwhile.
     """
     deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
-    while not record.status.is_terminal and (left := deadline - time.monotonic()) > 0:
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.5, _LAST_PAUSE)
-        found = await run_in_threadpool(services.jobs.get, record.id)
-        if found is None:
-            raise NotFound(f"{record.id} was deleted")
-        record = found
+    with services.ends.watch(record.id) as watch:
+        while not record.status.is_terminal and (left := deadline - time.monotonic()) > 0:
+            await watch.pause(min(pause, left))
+            pause = min(pause * 1.5, _LAST_PAUSE)
+            found = await run_in_threadpool(services.jobs.get, record.id)
+            if found is None:
+                raise NotFound(f"{record.id} was deleted")
+            record = found
     return record
 
 

@@ -1,0 +1,84 @@
+"""Wakes whoever waits for a job to end: one subscription for all of them in this process.
+
+What is heard is a hint to look at the record, never the truth: Redis tells an end once, to those
+who listen then. Who waits looks now and then without it, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import redis
+from redis.asyncio import Redis
+
+from contract.events import ENDS_CHANNEL
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+
+class Ends:
+    """The ends of jobs, as they happen.
+
+    Args:
+        url: of Redis.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Hear of ends while the block runs."""
+        listener = asyncio.create_task(self._listen())
+        yield
+        listener.cancel()
+        with suppress(asyncio.CancelledError):
+            await listener
+
+    @contextmanager
+    def watch(self, job_id: str) -> Iterator[Watch]:
+        """Give what can be waited for until a job has ended or was deleted."""
+        event = asyncio.Event()
+        self._watchers.setdefault(job_id, set()).add(event)
+        try:
+            yield Watch(event)
+        finally:
+            self._watchers[job_id].discard(event)
+            if not self._watchers[job_id]:
+                del self._watchers[job_id]
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except redis.RedisError as error:
+                logger.warning("nothing is heard of jobs that end: %r", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _follow(self) -> None:
+        connection = Redis.from_url(self._url, socket_keepalive=True, socket_timeout=None)
+        async with connection, connection.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe(ENDS_CHANNEL)
+            async for message in channel.listen():
+                for event in self._watchers.get(message["data"].decode(), ()):
+                    event.set()
+
+
+class Watch:
+    """One who waits for a job."""
+
+    def __init__(self, event: asyncio.Event) -> None:
+        self._event = event
+
+    async def pause(self, seconds: float) -> None:
+        """Return once the job is said to have ended, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        self._event.clear()
