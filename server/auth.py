@@ -93,13 +93,13 @@ async def require_key(
     check_scope(connection, connection.scope["path"], connection.scope.get("method", "GET"))
 
 
-async def _account(connection: HTTPConnection) -> str:
+async def account_of(connection: HTTPConnection) -> str:
+    """Return the account of the key that the router has required; empty where none is asked for."""
     account: str = connection.state.account
     return account
 
 
-#: of the key that the router has required; empty where no key is asked for
-Account = Annotated[str, Depends(_account)]
+Account = Annotated[str, Depends(account_of)]
 
 
 def check_scope(connection: HTTPConnection, path: str, method: str) -> None:

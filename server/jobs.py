@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query, Response
+from fastapi.concurrency import run_in_threadpool
 
 from contract.artifacts import job_folder
 from contract.queues import Kind
@@ -103,6 +104,15 @@ def show(
         response.headers.update(poll_headers(record))
     (item,) = view_all(services, [record], view)
     return item
+
+
+async def show_soon(
+    services: Services, record: JobRecord, view: View[Item], response: Response
+) -> Item:
+    """Do the same from the event loop, without a thread where there is nothing to ask for."""
+    if record.status.is_terminal:
+        return show(services, record, view, response)
+    return await run_in_threadpool(show, services, record, view, response)
 
 
 def delete(services: Services, record: JobRecord, uploads: str | None = None) -> None:

@@ -17,10 +17,10 @@ from starlette.datastructures import UploadFile
 from contract.queues import Kind
 from contract.records import JobRecord, new_job_id
 from contract.requests import JobRequest
-from server.auth import Account
+from server.auth import account_of
 from server.errors import Mismatch
 from server.limits import limit_rate
-from server.services import InjectedServices, Services
+from server.services import Services, services_of
 
 #: an id is forgotten no sooner than this after its job was deleted
 KEY_SECONDS = 86_400
@@ -47,8 +47,6 @@ class Origin:
 
 async def _origin(
     request: Request,
-    services: InjectedServices,
-    account: Account,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -59,6 +57,8 @@ async def _origin(
     ] = None,
     x_stainless_retry_count: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Origin:
+    # asked for here, and not as dependencies: each of those costs as much as the rate limit itself
+    services, account = await services_of(request), await account_of(request)
     await limit_rate(request, services, account)
     count = x_stainless_retry_count
     return Origin(account, idempotency_key, int(count[:9]) if count.isdecimal() else None)

@@ -40,11 +40,16 @@ Found = Annotated[JobRecord, Depends(_find)]
 
 
 @router.post("", openapi_extra=body_schema(CaptionCreate, file="video"))
-def create_caption(
+async def create_caption(
     services: InjectedServices, origin: InjectedOrigin, body: InjectedBody, response: Response
 ) -> Caption:
     """Start a caption job for an uploaded `video`, or for the `video_id` of a completed job."""
-    return jobs.show(services, start_caption(services, origin, body), caption_view, response)
+
+    def start() -> Caption:
+        record = start_caption(services, origin, body)
+        return jobs.show(services, record, caption_view, response)
+
+    return await run_in_threadpool(start)
 
 
 @router.get("")
@@ -61,7 +66,7 @@ async def retrieve_caption(
 ) -> Caption:
     """Return a caption job; also one that failed is answered with 200."""
     record = await until_ended(services, record, wait)
-    return await run_in_threadpool(jobs.show, services, record, caption_view, response)
+    return await jobs.show_soon(services, record, caption_view, response)
 
 
 @router.delete("/{caption_id}")

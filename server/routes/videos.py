@@ -86,7 +86,7 @@ async def retrieve_video(
 ) -> Video:
     """Return a video job; also one that failed is answered with 200."""
     record = await until_ended(services, record, wait)
-    return await run_in_threadpool(jobs.show, services, record, video_view, response)
+    return await jobs.show_soon(services, record, video_view, response)
 
 
 @router.delete("/{video_id}")
