@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parents[1] / "out" / "ablations"
 
 
 def ask(bench: Bench, names: list[str], repetitions: int, console: Console) -> None:
-    """Answer questions, a whole repetition of all before the next, saying which."""
+    """Answer questions, a whole repetition of all before the next, and write what is known so far."""
     for repetition in range(repetitions):
         for name in names:
             for variant in QUESTIONS[name].variants:
@@ -33,6 +33,7 @@ def ask(bench: Bench, names: list[str], repetitions: int, console: Console) -> N
                 seconds = time.monotonic() - started
                 if seconds > 1:  # else it was there already
                     console.print(f"{name}: {variant}, {repetition}: {seconds:.0f} s", style="dim")
+            write(name, compare(bench, name, repetition + 1), bench.folder / "ablations.json")
 
 
 def compare(bench: Bench, name: str, repetitions: int) -> Comparison:
@@ -45,13 +46,19 @@ def compare(bench: Bench, name: str, repetitions: int) -> Comparison:
     return Comparison(question.title, found)
 
 
+def write(name: str, comparison: Comparison, path: Path) -> None:
+    """Put a question's figures beside those of other questions in a JSON file."""
+    summary = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(summary | {name: comparison.as_json()}, indent=1) + "\n")
+
+
 def main(arguments: list[str]) -> None:
     """Answer the named questions, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations")
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(QUESTIONS))
     parser.add_argument("--repetitions", type=int, default=3, help="seeds of each variant")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="where none is trained")
-    parser.add_argument("--clips", type=int, default=48, help="per side, asked of the checkpoint")
+    parser.add_argument("--clips", type=int, default=24, help="per side, asked of the checkpoint")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of all that is kept")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
@@ -63,11 +70,8 @@ def main(arguments: list[str]) -> None:
     bench = Bench(options.out, options.checkpoint, options.clips)
     names = options.questions or list(QUESTIONS)
     ask(bench, names, options.repetitions, console)
-    comparisons = {name: compare(bench, name, options.repetitions) for name in names}
-    for comparison in comparisons.values():
-        console.print(comparison.table())
-    summary = {name: comparison.as_json() for name, comparison in comparisons.items()}
-    (options.out / "ablations.json").write_text(json.dumps(summary, indent=1) + "\n")
+    for name in names:
+        console.print(compare(bench, name, options.repetitions).table())
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ _PROMPT = "a red circle moving left"
 
 
 def measure_costs(pipeline: UniViGUPipeline) -> dict[str, Figures]:
-    """Return, for each of `PARTS`, its operations, its time on this machine and its memory.
+    """Return, for each of `PARTS`, its operations, the CPU's time and its memory.
 
     Memory is the most bytes of tensors alive at once beside the weights; weights are those that a
     model of this part alone would hold, text encoder apart.
@@ -58,16 +58,16 @@ def _caption(pipeline: UniViGUPipeline, clip: Frames, steps: int) -> str:
 
 def _measure(function: Callable[[], object]) -> Figures:
     function()  # once to warm up
-    started = time.perf_counter()
+    started = time.process_time()  # the latency of one thread on an idle core, on a busy one too
     function()
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     # the fused attention of CPUs counts as no operation, so spell it
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         function()
     with LiveMemory() as memory:
         function()
     flops = counter.get_total_flops() / 1e9
-    return {"GFLOP": flops, "seconds": seconds, "peak MB": memory.peak / 1e6}
+    return {"GFLOP": flops, "CPU seconds": seconds, "peak MB": memory.peak / 1e6}
 
 
 def _weights(pipeline: UniViGUPipeline) -> dict[str, float]:
