@@ -15,7 +15,7 @@ class LiveMemory(TorchDispatchMode):
     """Sees every tensor that an operation makes; `peak` is the most bytes alive at a time."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self._known: dict[int, int] = {}
 

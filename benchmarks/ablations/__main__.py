@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parents[1] / "out" / "ablations"
 
 
 def ask(bench: Bench, names: list[str], repetitions: int, console: Console) -> None:
-    """Answer questions, a whole repetition of all before the next, and write what is known so far."""
+    """Answer questions, one repetition of all before the next, and write down what is known."""
     for repetition in range(repetitions):
         for name in names:
             for variant in QUESTIONS[name].variants:

@@ -55,12 +55,14 @@ class Course:
         for leg in arm.legs:
             so_far.append(asdict(leg))
             self._run(transformer, leg, seed, so_far)
-        return transformer.eval()
+        transformer.eval()
+        return transformer
 
     def _new(self, config: dict[str, Any], seed: int) -> UniViGUTransformer:
         torch.manual_seed(seed)
         transformer: UniViGUTransformer = UniViGUTransformer(**config)
-        return transformer.train()
+        transformer.train()
+        return transformer
 
     def _run(self, transformer: UniViGUTransformer, leg: Leg, seed: int, so_far: Any) -> None:
         """Train a leg in place, unless its average is there already, and take the average."""

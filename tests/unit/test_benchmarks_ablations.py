@@ -146,9 +146,12 @@ def test_the_command_answers_from_training_to_file(tmp_path, monkeypatch, capsys
     arms = {name: short(arm) for name, arm in ARMS.items()}
     monkeypatch.setattr(questions, "ARMS", arms)
     monkeypatch.setattr(questions.Bench, "course", course)
+    (tmp_path / "ablations.json").write_text('{"dropout": {}}')
     for _ in range(2):
         command.main(["experts", "--repetitions", "2", "--out", str(tmp_path)])
-    found = json.loads((tmp_path / "ablations.json").read_text())["experts"]
+    written = json.loads((tmp_path / "ablations.json").read_text())
+    assert list(written) == ["dropout", "experts"]  # what was known before stays
+    found = written["experts"]
     entropy = found["random_experts"]["caption entropy, seen"]
     assert entropy["least"] <= entropy["mean"] <= entropy["most"]
     assert set(found) == {RECIPE, "random_experts"}
