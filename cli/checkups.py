@@ -21,6 +21,7 @@ from cli.all_in_one import ServeSettings
 from cli.embedded import wheel_binary
 from contract.artifacts import ArtifactStore
 from contract.full_text import create_table
+from worker.signing import read_signer
 
 Status = Literal["ok", "warning", "failed"]
 
@@ -160,6 +161,18 @@ def check_checkpoint(settings: ServeSettings) -> Finding:
     return Finding("checkpoint", "ok", f"{folder}, {size / 2**20:.0f} MiB")
 
 
+def check_signing(settings: ServeSettings) -> Finding:
+    """Sign a sample, where videos are signed."""
+    signer = read_signer(settings)
+    if signer is None:
+        return Finding("signing", "ok", "off")
+    try:
+        signer.check()
+    except ValueError as error:
+        return Finding("signing", "failed", str(error), "see Signed videos in docs/operations.md")
+    return Finding("signing", "ok", f"C2PA by {signer.certificate_file}")
+
+
 def check_port(settings: ServeSettings) -> Finding:
     """Listen for a moment where the server would."""
     place = f"{settings.host} port {settings.port}"
@@ -182,6 +195,7 @@ CHECKS: tuple[Callable[[ServeSettings], Finding], ...] = (
     check_storage,
     check_ffmpeg,
     check_checkpoint,
+    check_signing,
     check_port,
 )
 

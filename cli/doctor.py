@@ -14,7 +14,7 @@ _SIGNS = {"ok": "ok", "warning": "warning", "failed": "FAILED"}
 
 
 def doctor(as_json: AsJson = False, checkpoint: Checkpoint = None) -> None:
-    """Check Python, packages, device, Redis, storage, ffmpeg, checkpoint and port.
+    """Check Python, packages, device, Redis, storage, ffmpeg, checkpoint, signing and port.
 
     Takes the same settings as `univigu serve`. Exit code 1 if a check failed.
     """

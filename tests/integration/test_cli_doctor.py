@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from cli_house import json_rows, univigu
+from signing_chains import new_chain
 from typer.testing import CliRunner
 
 from cli import checkups
@@ -47,6 +48,19 @@ def test_a_redis_that_is_not_there_fails(settings, url):
     assert finding.status == "failed"
     assert "UNIVIGU_REDIS_URL" in finding.advice
     assert "secret" not in finding.found
+
+
+def test_a_certificate_that_signs_is_named_and_one_that_has_expired_fails(settings, tmp_path):
+    def check(chain):
+        files = {"certificate": chain.certificate_file, "key": chain.key_file}
+        return checkups.check_signing(
+            settings(**{f"c2pa_{name}_file": path for name, path in files.items()})
+        )
+
+    finding = check(new_chain(tmp_path))
+    assert (finding.status, "chain.pem" in finding.found) == ("ok", True)
+    finding = check(new_chain(tmp_path, days=(-2, -1)))
+    assert (finding.status, "not valid at time of signing" in finding.found) == ("failed", True)
 
 
 def test_a_missing_gpu_is_a_warning_and_one_that_was_named_a_failure(settings):
