@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model import UniViGUPipeline, UniViGUTransformer
+from model.optimize import optimize
 from model.presets import PRESETS
 
 pytestmark = [
@@ -51,3 +52,12 @@ def test_the_full_size_model_takes_a_step_at_480p() -> None:
     assert velocity.shape == latents.shape
     assert logits.shape == (1, 256, 256_384)
     assert torch.isfinite(velocity).all()
+
+
+def test_8_bits_stay_close_to_bfloat16(tiny_checkpoint: Path) -> None:
+    exact, rounded = (_load(tiny_checkpoint, torch.bfloat16).to("cuda") for _ in range(2))
+    optimize(rounded, fp8_linears=True)
+    options = {"seed": 0, "num_inference_steps": 3}
+    first, second = (one.generate("a red circle", **options) for one in (exact, rounded))
+    difference = np.abs(first.frames.astype(int) - second.frames.astype(int))
+    assert 0 < difference.mean() < 16
