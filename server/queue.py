@@ -132,7 +132,7 @@ class JobQueue:
         return parse_record(answers[-1])
 
     def cancel(self, record: JobRecord) -> None:
-        """Ask for a job to stop; with one that waited its ticket goes, and nobody waits behind it."""
+        """Ask for a job to stop; the ticket of one that waited goes: nobody waits behind it."""
         if self._jobs.cancel(record.id) is not Status.CANCELLED:
             return
         # a slot that has taken the ticket finds it void, and needs rq's own words to put it away
