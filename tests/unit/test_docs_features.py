@@ -45,7 +45,7 @@ def test_a_feature_is_shown_by_tests_that_exist(row: list[str]) -> None:
 
 
 def test_the_table_is_whole() -> None:
-    assert len(rows()) == len({row[0] for row in rows()}) == 45
+    assert len(rows()) == len({row[0] for row in rows()}) == 46
 
 
 def test_a_name_that_does_not_exist_is_found_out() -> None:
