@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -54,22 +54,31 @@ class Description:
         return self.segments or [Cue(0, self.seconds, self.text)]
 
 
-class Backend(Protocol):
+class Describer(Protocol):
     """Does an item; a failing one raises `ItemFailed`, a wrong option `BadOption`."""
 
-    #: items that may be done at the same time
+    #: items that may be done at the same time, and that are if nobody says
     max_jobs: int
+    usual_jobs: int
 
     def checkpoint(self) -> str:
         """Return name and content hash of the model."""
         ...
 
+    def describe(self, wish: TextWish, on_step: OnStep) -> Description:
+        """Return the caption of a file, or the answer to the instruction."""
+        ...
+
+
+class Backend(Describer, Protocol):
+    """Makes videos as well."""
+
     def make_video(self, wish: VideoWish, video: Path, on_step: OnStep) -> str | None:
         """Make the file `video`, whole or not at all, and return its caption if it has one."""
         ...
 
-    def describe(self, wish: TextWish, on_step: OnStep) -> Description:
-        """Return the caption of a file, or the answer to the instruction."""
+    def for_many(self, count: int, index: Path) -> AbstractContextManager[Describer]:
+        """Give what describes so many videos best; the index is a file for what it has to note."""
         ...
 
 

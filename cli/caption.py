@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,13 @@ from cli.options import AsJson, Checkpoint, Index, Url
 from cli.terminal import ItemBars, interruptible, progress_bar, refuse
 
 if TYPE_CHECKING:
-    from cli.backend import Backend
+    from cli.backend import Backend, OnStep
+    from cli.crew import Crew
     from cli.inputs import Found
     from cli.shard import Shard
     from cli.sidecars import Sidecars, Style
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-_SERVER_JOBS = 4
 
 Paths = Annotated[
     list[str],
@@ -48,7 +48,7 @@ Watch = Annotated[
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option(min=1, help=f"Videos at a time; with a server {_SERVER_JOBS}, else 1."),
+    typer.Option(min=1, help="Videos at a time; else 1, with a server 4, or 64 in batches."),
 ]
 Errors = Annotated[
     Path | None, typer.Option(help="JSONL file of all failures of this call, one per line.")
@@ -97,18 +97,18 @@ def caption(  # noqa: PLR0913 - one parameter per option
             ExitStack() as at_end,
         ):
             at_end.callback(_report, rows, errors)
-            crew, bars = Crew(_size(backend, jobs)), ItemBars(bar, 0)
-
-            def on_step(at: int, of: int) -> None:
-                crew.check()
-                bars.step(at, of)
-
-            desk = Desk(backend, known, question, resume or watch is not None, on_step)
+            _check_jobs(backend, jobs)
+            bars = ItemBars(bar, 0)
             for mine, places in _passes(path, watch, part, out, style):
                 bars.more_items(len(mine))
-                for row in crew.results(mine, partial(desk.row, places)):
-                    rows.add(row)
-                    bars.next_item()
+                with backend.for_many(len(mine), known.path) as describer:
+                    crew = Crew(jobs or describer.usual_jobs)
+                    on_step = _steps(crew, bars)
+                    desk = Desk(describer, known, question, resume or watch is not None, on_step)
+                    with closing(crew.results(mine, partial(desk.row, places))) as results:
+                        for row in results:
+                            rows.add(row)
+                            bars.next_item()
                 _report(rows, errors)
     except BadOption as error:
         refuse(str(error))
@@ -147,10 +147,17 @@ def _style(formats: str, language: str | None) -> Style:
     return Style(names, language)
 
 
-def _size(backend: Backend, jobs: int | None) -> int:
+def _check_jobs(backend: Backend, jobs: int | None) -> None:
     if jobs is not None and jobs > backend.max_jobs:
         raise BadOption(f"--jobs {jobs}: at most {backend.max_jobs}; a server takes more than one")
-    return min(_SERVER_JOBS, backend.max_jobs) if jobs is None else jobs
+
+
+def _steps(crew: Crew, bars: ItemBars) -> OnStep:
+    def on_step(at: int, of: int) -> None:
+        crew.check()
+        bars.step(at, of)
+
+    return on_step
 
 
 def _report(rows: Rows, errors: Path | None) -> None:

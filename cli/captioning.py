@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from cli.backend import Backend, Description, OnStep, TextWish
+from cli.backend import Describer, Description, OnStep, TextWish
 from cli.index import CaptionIndex, Identity
 from cli.inputs import Found
 from cli.items import ItemFailed, TextRow
@@ -37,7 +37,7 @@ class Desk:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Describer,
         index: CaptionIndex,
         question: Question,
         resume: bool,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -39,7 +39,9 @@ class Crew:
         if self._stop.is_set():
             raise Stopped
 
-    def results(self, items: Sequence[Item], work: Callable[[Item], Result]) -> Iterator[Result]:
+    def results(
+        self, items: Sequence[Item], work: Callable[[Item], Result]
+    ) -> Generator[Result, None, None]:
         """Yield what the work returns, in the order of the items, at most twice `size` ahead."""
         if self._size == 1:
             yield from map(work, items)

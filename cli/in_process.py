@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from cli.backend import Description, OnStep, TextWish, VideoWish
+from cli.backend import Describer, Description, OnStep, TextWish, VideoWish
 from cli.checkpoint import require_checkpoint, silence_loading
 from cli.items import BadOption, ItemFailed
 from contract.errors import ErrorCode
@@ -44,7 +44,7 @@ class LocalModel:
         settings: which checkpoint, on what device, and the bounds of input videos.
     """
 
-    max_jobs = 1
+    max_jobs = usual_jobs = 1
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
@@ -71,8 +71,12 @@ class LocalModel:
             (Path(folder) / VIDEO_FILE).replace(video)
         return done.text
 
+    def for_many(self, count: int, index: Path) -> AbstractContextManager[Describer]:
+        """See `Backend`; many are one after another."""
+        return nullcontext(self)
+
     def describe(self, wish: TextWish, on_step: OnStep) -> Description:
-        """See `Backend`."""
+        """See `Describer`."""
         body = {
             "instruction": wish.instruction,
             "seed": wish.seed,
@@ -91,7 +95,7 @@ class LocalModel:
         return Description(done.text, found.seconds, segments)
 
     def checkpoint(self) -> str:
-        """See `Backend`; the same as a server says of it."""
+        """See `Describer`; the same as a server says of it."""
         path = self._settings.checkpoint
         require_checkpoint(path)
         from model.checkpoint import fingerprint

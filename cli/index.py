@@ -71,7 +71,7 @@ class CaptionIndex:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
+        self.path, self._lock = path, threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)

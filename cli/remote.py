@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.backend import Description, OnStep, TextWish, VideoWish
+from cli.backend import Describer, Description, OnStep, TextWish, VideoWish
 from cli.items import BadOption, ItemFailed
 from contract.subtitles import Cue
 from univigu_client import ApiError, CaptionFields, Client, Job, VideoFields
 
 #: request fields that belong to the item; any other is an option of the whole command
-_ITEM_FIELDS = (None, "prompt", "video")
+_ITEM_FIELDS = (None, "prompt", "video", "file_id")
 #: the server's own limit for a job is an hour; it may have to wait for others before
 JOB_SECONDS = 4 * 3600.0
 #: failures of the server, not of the item
 _SERVER_CODES = ("worker_lost", "storage_error", "internal_error", "timeout", "out_of_memory")
+#: too slow, taken, gone, or too often: another time it may go well
+_PASSING = (408, 409, 410, 429)
+#: from which number of videos on they are sent in batches
+_MANY = 33
 
 
 class RemoteModel:
@@ -27,14 +31,25 @@ class RemoteModel:
         client: of that server.
     """
 
-    max_jobs = 64
+    max_jobs, usual_jobs = 64, 4
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @contextmanager
+    def for_many(self, count: int, index: Path) -> Iterator[Describer]:
+        """See `Backend`; for few, a job for each is sooner done."""
+        if count < _MANY:
+            yield self
+            return
+        from cli.batching import batching
+
+        with batching(self._client, index) as model:
+            yield model
+
     def checkpoint(self) -> str:
-        """See `Backend`."""
-        with _in_items_words():
+        """See `Describer`."""
+        with in_items_words():
             return self._client.checkpoint()
 
     def make_video(self, wish: VideoWish, video: Path, on_step: OnStep) -> str | None:
@@ -44,7 +59,7 @@ class RemoteModel:
             fields["num_inference_steps"] = wish.num_inference_steps
         if wish.guidance_scale is not None:
             fields["guidance_scale"] = wish.guidance_scale
-        with _in_items_words():
+        with in_items_words():
             job = self._completed(self._client.create_video(wish.prompt, **fields), on_step)
             with tempfile.TemporaryDirectory(prefix=".univigu-", dir=video.parent) as folder:
                 self._client.download(job, Path(folder) / video.name)
@@ -52,21 +67,13 @@ class RemoteModel:
         return job.text
 
     def describe(self, wish: TextWish, on_step: OnStep) -> Description:
-        """See `Backend`."""
-        fields: CaptionFields = {"seed": wish.seed}
-        if wish.instruction is not None:
-            fields["instruction"] = wish.instruction
-        if wish.segment_seconds is not None:
-            fields["segment_seconds"] = wish.segment_seconds
-        with _in_items_words():
-            job = self._completed(self._start(wish, fields), on_step)
-        assert job.text is not None
-        assert job.duration_seconds is not None
-        segments = [Cue(**segment) for segment in job.fields["segments"]]
-        return Description(job.text, job.duration_seconds, segments)
+        """See `Describer`."""
+        with in_items_words():
+            return description(self._completed(self._start(wish), on_step))
 
-    def _start(self, wish: TextWish, fields: CaptionFields) -> Job:
+    def _start(self, wish: TextWish) -> Job:
         """Start the job of a wish, or find the one that an earlier, killed call has started."""
+        fields = caption_fields(wish)
         try:
             job = self._client.create_caption(wish.path, idempotency_key=wish.key, **fields)
         except ApiError as error:
@@ -89,15 +96,45 @@ class RemoteModel:
         return job
 
 
+def caption_fields(wish: TextWish) -> CaptionFields:
+    """Return what a request says beside its video."""
+    fields: CaptionFields = {"seed": wish.seed}
+    if wish.instruction is not None:
+        fields["instruction"] = wish.instruction
+    if wish.segment_seconds is not None:
+        fields["segment_seconds"] = wish.segment_seconds
+    return fields
+
+
+def description(job: Job) -> Description:
+    """Return what a completed job tells."""
+    assert job.text is not None
+    assert job.duration_seconds is not None
+    segments = [Cue(**segment) for segment in job.fields["segments"]]
+    return Description(job.text, job.duration_seconds, segments)
+
+
+def is_final(error: ApiError) -> bool:
+    """Whether the same video would be refused again; a file on the server may have gone."""
+    if error.param == "file_id" and error.code != "empty_file":
+        return False
+    return 400 <= error.status < 500 and error.status not in _PASSING
+
+
 @contextmanager
-def _in_items_words() -> Iterator[None]:
+def in_items_words() -> Iterator[None]:
+    """Let what the server says be raised as the command says it.
+
+    Raises:
+        BadOption: what is refused is an option of the whole command, or the key.
+        ItemFailed: the item was refused, or there was no answer.
+    """
     try:
         yield
     except ApiError as error:
         is_option = error.status == 400 and error.param not in _ITEM_FIELDS
         if is_option or error.status in (401, 403):
             raise BadOption(str(error)) from error
-        is_final = 400 <= error.status < 500 and error.status not in (408, 429)
-        raise ItemFailed(str(error), is_final=is_final) from error
+        raise ItemFailed(str(error), is_final=is_final(error)) from error
     except OSError as error:  # a time that is over is one, too
         raise ItemFailed(str(error), is_final=False) from error

@@ -32,6 +32,7 @@ class Batch:
     total: int
     completed: int
     failed: int
+    input_file_id: str
     output_file_id: str | None
     error_file_id: str | None
     #: why the requests are no batch
@@ -48,10 +49,17 @@ class Batch:
         return self.status in _ENDS
 
 
-def create_file(content: Path | bytes, purpose: str) -> Flow[str]:
-    """Keep a file on the server; return its id."""
-    headers = {"idempotency-key": str(uuid.uuid4())}
+def create_file(
+    content: Path | bytes,
+    purpose: str,
+    idempotency_key: str | None = None,
+    lifetime_seconds: int | None = None,
+) -> Flow[str]:
+    """Keep a file on the server, for so long if that is said; return its id."""
+    headers = {"idempotency-key": idempotency_key or str(uuid.uuid4())}
     form = {"purpose": purpose}
+    for name, value in _expiry(lifetime_seconds).items():
+        form[f"expires_after[{name}]"] = str(value)
     call = Call(
         "POST", "/v1/files", form=form, upload=content, upload_field="file", headers=headers
     )
@@ -59,17 +67,42 @@ def create_file(content: Path | bytes, purpose: str) -> Flow[str]:
     return str(answer.json()["id"])
 
 
-def create_batch(kind: Kind, requests: Mapping[str, Mapping[str, Any]]) -> Flow[Batch]:
-    """Start many jobs of a kind; the keys of `requests` name them."""
+def delete_file(file_id: str) -> Flow[None]:
+    """Delete a file."""
+    yield from answered(Call("DELETE", f"/v1/files/{file_id}"))
+
+
+def create_batch(
+    kind: Kind,
+    requests: Mapping[str, Mapping[str, Any]],
+    idempotency_key: str | None = None,
+    lifetime_seconds: int | None = None,
+) -> Flow[Batch]:
+    """Start many jobs of a kind; the keys of `requests` name them.
+
+    `lifetime_seconds` is how long the server keeps requests and outcomes.
+    """
     url = f"/v1/{kind}"
     lines = [
         json.dumps({"custom_id": name, "method": "POST", "url": url, "body": body})
         for name, body in requests.items()
     ]
-    file_id = yield from create_file("\n".join(lines).encode(), "batch")
-    body = {"input_file_id": file_id, "endpoint": url, "completion_window": "24h"}
+    content = "\n".join(lines).encode()
+    file_id = yield from create_file(content, "batch", idempotency_key, lifetime_seconds)
+    body: dict[str, Any] = {
+        "input_file_id": file_id,
+        "endpoint": url,
+        "completion_window": "24h",
+        "output_expires_after": _expiry(lifetime_seconds) or None,
+    }
     headers = {"idempotency-key": file_id}
     answer = yield from answered(Call("POST", "/v1/batches", json=body, headers=headers))
+    return _read(answer.json())
+
+
+def retrieve_batch(batch_id: str) -> Flow[Batch]:
+    """Look at a batch."""
+    answer = yield from answered(Call("GET", f"/v1/batches/{batch_id}"))
     return _read(answer.json())
 
 
@@ -85,8 +118,7 @@ def wait_batch(batch: Batch, on_progress: OnBatch | None, timeout: float | None)
         if left <= 0:
             raise StillRunning(f"{batch.id} is still {batch.status} after {timeout:g} s")
         yield Pause(min(_PAUSE_SECONDS, left))
-        answer = yield from answered(Call("GET", batch.path))
-        batch = _read(answer.json())
+        batch = yield from retrieve_batch(batch.id)
         if on_progress:
             on_progress(batch)
     return batch
@@ -108,6 +140,12 @@ def outcomes(batch: Batch) -> Flow[Outcomes]:
     return found
 
 
+def _expiry(lifetime_seconds: int | None) -> dict[str, Any]:
+    if lifetime_seconds is None:
+        return {}
+    return {"anchor": "created_at", "seconds": lifetime_seconds}
+
+
 def _outcome(kind: Kind, line: Mapping[str, Any]) -> Job | ApiError:
     response = line["response"]
     if response is None:
@@ -127,6 +165,7 @@ def _read(fields: Mapping[str, Any]) -> Batch:
         total=counts["total"],
         completed=counts["completed"],
         failed=counts["failed"],
+        input_file_id=fields["input_file_id"],
         output_file_id=fields["output_file_id"],
         error_file_id=fields["error_file_id"],
         errors="; ".join(error["message"] for error in errors["data"]) if errors else None,

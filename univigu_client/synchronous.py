@@ -136,13 +136,49 @@ class Client:
         """Write a file of a completed job: `video`, `thumbnail`, `vtt`, ...; of captions, `txt`."""
         self._run(flows.download(job, Path(path), variant))
 
-    def upload(self, path: str | PathLike[str]) -> str:
-        """Keep a file on the server, to be named as `file_id`; returns that."""
-        return self._run(batches.create_file(Path(path), "user_data"))
+    def upload(
+        self,
+        path: str | PathLike[str],
+        *,
+        idempotency_key: str | None = None,
+        lifetime_seconds: int | None = None,
+    ) -> str:
+        """Keep a file on the server, to be named as `file_id`; returns that.
 
-    def create_batch(self, kind: Kind, requests: Mapping[str, Mapping[str, Any]]) -> Batch:
-        """Start many jobs: each request by a name of your own, with its fields."""
-        return self._run(batches.create_batch(kind, requests))
+        Args:
+            path: the file.
+            idempotency_key: two calls with one key of your own keep one file.
+            lifetime_seconds: an hour to 30 days; else it is kept until it is deleted.
+        """
+        flow = batches.create_file(Path(path), "user_data", idempotency_key, lifetime_seconds)
+        return self._run(flow)
+
+    def delete_file(self, file_id: str) -> None:
+        """Delete a file of `upload`."""
+        self._run(batches.delete_file(file_id))
+
+    def create_batch(
+        self,
+        kind: Kind,
+        requests: Mapping[str, Mapping[str, Any]],
+        *,
+        idempotency_key: str | None = None,
+        lifetime_seconds: int | None = None,
+    ) -> Batch:
+        """Start many jobs: each request by a name of your own, with its fields.
+
+        Args:
+            kind: of all of them.
+            requests: the fields of each.
+            idempotency_key: two calls with one key of your own make one batch.
+            lifetime_seconds: how long the outcomes are kept, an hour to 30 days; else 30 days.
+        """
+        flow = batches.create_batch(kind, requests, idempotency_key, lifetime_seconds)
+        return self._run(flow)
+
+    def retrieve_batch(self, batch_id: str) -> Batch:
+        """Return a batch as it stands."""
+        return self._run(batches.retrieve_batch(batch_id))
 
     def wait_batch(
         self, batch: Batch, on_progress: OnBatch | None = None, timeout: float | None = None

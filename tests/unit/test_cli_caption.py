@@ -17,8 +17,6 @@ from contract.subtitles import Cue
 class StandIn:
     """Tells what is in the file; `bad` cannot be read, `lost` fails for reasons of its own."""
 
-    max_jobs = 1
-
     def __init__(self):
         self.asked = []
         self.name = "model@1"

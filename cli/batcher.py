@@ -1,0 +1,188 @@
+"""Gathers caption requests of many threads into batches, and hands each its outcome.
+
+Two batches at a time are on their way: what is sent while they last makes up the next one. The
+server paces them, so that they keep nobody else waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Self
+
+from cli.sent import KEPT_SECONDS, Body, Sent, SentLines
+from univigu_client import ApiError, Batch, Client, Job
+from univigu_client.answers import read_job
+
+_MAX_BATCHES = 2
+_LOOK_SECONDS = 1.0
+_STOP_SECONDS = 10.0
+
+
+#: what comes of a request
+Outcome = Job | ApiError
+
+
+@dataclass
+class Line:
+    """A request on its way; `done` and `total` are lines of its batch."""
+
+    body: Body
+    outcome: Future[Outcome] = field(default_factory=Future)
+    done: int = 0
+    total: int = 0
+
+
+@dataclass
+class _Group:
+    """The lines of one batch that somebody waits for."""
+
+    lines: dict[str, Line]
+    #: made by this call, and not by an earlier one
+    is_own: bool
+    batch: Batch | None = None
+
+
+class Batcher:
+    """Sends requests in batches while the block lasts; what goes on at its end is cancelled.
+
+    Args:
+        client: of the server.
+        sent: remembers what was sent.
+    """
+
+    def __init__(self, client: Client, sent: SentLines) -> None:
+        self._client, self._sent = client, sent
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._gathered: dict[str, Line] = {}
+        self._groups: dict[str, _Group] = {}
+        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Cancel what has not ended; a server that is gone needs no telling."""
+        self._stop.set()
+        self._thread.join(_STOP_SECONDS)
+        with suppress(ApiError):
+            for group in self._groups.values():
+                if group.is_own and group.batch:
+                    self._client.cancel_batch(group.batch)
+
+    def add(self, key: str, body: Body) -> Line:
+        """Send a request, by a key that is the same for the same request.
+
+        What another thread has sent meanwhile is not sent again.
+        """
+        with self._lock:
+            line = self._on_its_way(key)
+            sent = self._sent.find(key)
+            if line is None and sent and sent.outcome and isinstance(_read(sent.outcome), Job):
+                line = _ended(sent)
+            return line or self._gathered.setdefault(key, Line(body))
+
+    def find(self, key: str) -> Line | None:
+        """Return a request that was sent already: for another item, or by an earlier call."""
+        with self._lock:
+            line = self._on_its_way(key)
+            sent = self._sent.find(key)
+            if line or sent is None:
+                return line
+            if sent.outcome:
+                return _ended(sent)
+            group = self._groups.setdefault(sent.token, _Group({}, is_own=False))
+            return group.lines.setdefault(key, Line(sent.body))
+
+    def _on_its_way(self, key: str) -> Line | None:
+        for lines in (self._gathered, *(group.lines for group in self._groups.values())):
+            if key in lines:
+                return lines[key]
+        return None
+
+    def _run(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
+            try:
+                self._begin_batch()
+                for token, group in [*self._groups.items()]:
+                    self._advance(token, group)
+            except Exception as error:  # a defect is raised where the outcomes are waited for
+                with self._lock:
+                    groups = [self._gathered, *(group.lines for group in self._groups.values())]
+                    self._gathered, self._groups = {}, {}
+                for lines in groups:
+                    for line in lines.values():
+                        line.outcome.set_exception(error)
+
+    def _begin_batch(self) -> None:
+        with self._lock:
+            is_enough = sum(group.is_own for group in self._groups.values()) >= _MAX_BATCHES
+            if is_enough or not self._gathered:
+                return
+            token = uuid.uuid4().hex
+            self._sent.note(token, {key: line.body for key, line in self._gathered.items()})
+            self._groups[token] = _Group(self._gathered, is_own=True)
+            self._gathered = {}
+
+    def _advance(self, token: str, group: _Group) -> None:
+        """Look at a batch, and hand out what has come of it once it has ended."""
+        outcomes: Mapping[str, Outcome] = {}
+        try:
+            group.batch = batch = self._look(token, group.batch)
+            for line in [*group.lines.values()]:
+                line.done, line.total = batch.completed + batch.failed, batch.total
+            if not batch.has_ended:
+                return
+            outcomes = self._client.outcomes(batch)
+            self._sent.settle(token, {key: _written(found) for key, found in outcomes.items()})
+            otherwise = ApiError(0, batch.errors or f"{batch.id} is {batch.status}")
+            for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
+                if file_id:
+                    self._client.delete_file(file_id)
+        except ApiError as error:
+            if error.code == "too_many_batches":  # others of the same key go on
+                return
+            # what is wrong with the batch is nothing that is wrong with a video
+            status = error.status if error.status in (401, 403) else 0
+            otherwise = ApiError(status, f"no batch: {error}", error.code)
+        with self._lock:
+            del self._groups[token]
+        for key, line in group.lines.items():
+            line.outcome.set_result(outcomes.get(key, otherwise))
+
+    def _look(self, token: str, batch: Batch | None) -> Batch:
+        """Return a batch as it stands; makes it if that has not happened yet."""
+        if batch is not None:
+            return self._client.retrieve_batch(batch.id)
+        batch_id, bodies = self._sent.batch_of(token)
+        if batch_id:
+            return self._client.retrieve_batch(batch_id)
+        batch = self._client.create_batch(
+            "captions", bodies, idempotency_key=token, lifetime_seconds=KEPT_SECONDS
+        )
+        self._sent.confirm(token, batch.id)
+        return batch
+
+
+def _ended(sent: Sent) -> Line:
+    line = Line(sent.body)
+    line.outcome.set_result(_read(sent.outcome))
+    return line
+
+
+def _written(outcome: Outcome) -> str:
+    if isinstance(outcome, Job):
+        return json.dumps({"job": dict(outcome.fields)})
+    return json.dumps({"error": [outcome.status, str(outcome), outcome.code, outcome.param]})
+
+
+def _read(text: str) -> Outcome:
+    found = json.loads(text)
+    return read_job("captions", found["job"]) if "job" in found else ApiError(*found["error"])
