@@ -26,6 +26,11 @@ def test_capabilities_are_the_checkpoint_s_own(tiny_checkpoint):
     assert (can.default_num_frames - 1) % can.temporal_compression == 0
 
 
+def test_8_bits_are_refused_without_a_gpu(tiny_checkpoint):
+    with pytest.raises(ValueError, match="fp8_linears: device cpu is no GPU"):
+        ModelRunner(WorkerSettings(checkpoint=tiny_checkpoint, device="cpu", fp8_linears=True))
+
+
 @pytest.fixture(scope="module")
 def runner(tiny_checkpoint):
     return ModelRunner(WorkerSettings(checkpoint=tiny_checkpoint, device="cpu"))
