@@ -136,8 +136,7 @@ class JobStore:
     ) -> list[str]:
         """Return up to `limit` ids of a kind by creation time, starting behind the id `after`.
 
-        With an account, only its own jobs; else those of all. With statuses, only jobs that are in
-        one of them now; `after` need not be.
+        With an account, only its own jobs. With statuses, only those in one of them now.
         """
         index = job_lists.index_key(kind, account)
         return list_ids(self._redis, index, limit, after, newest_first, statuses)

@@ -112,7 +112,8 @@ class Attempt:
         checkpoint = self._around.run.capabilities().checkpoint
         video = self._workdir / VIDEO_FILE
         try:
-            self._watch.call(partial(signer.sign, video, checkpoint, done.seed))
+            with stage_span("sign"):
+                self._watch.call(partial(signer.sign, video, checkpoint, done.seed))
         except SigningError as error:
             # the reason may name files of this machine
             log.error("job %s: the video could not be signed: %s", record.id, error)
