@@ -18,6 +18,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from contract.engine_status import EngineMemory
 from contract.figures import Figures, Histogram
 from contract.queues import Kind
 from server.queue import Depth
@@ -49,10 +50,11 @@ class Metrics:
         """Count an answered request; `route` is the path with its parameters unfilled."""
         self._requests.labels(method, route, str(status)).inc()
 
-    def render(self, load: Load) -> bytes:
-        """Return the exposition text."""
+    def render(self, load: Load, memory: dict[str, EngineMemory]) -> bytes:
+        """Return the exposition text; `memory` is that of each engine, by worker."""
         registry = CollectorRegistry()
         registry.register(_OfLoad(load))
+        registry.register(_OfMemory(memory))
         return generate_latest(registry) + generate_latest(self._registry)
 
 
@@ -72,6 +74,24 @@ class _OfLoad(Collector):
         yield _histograms(
             "stage", "One stage of completed jobs", ("kind", "stage"), figures.stage, list
         )
+
+
+class _OfMemory(Collector):
+    def __init__(self, memory: dict[str, EngineMemory]) -> None:
+        self._memory = memory
+
+    def collect(self) -> Iterable[Metric]:
+        for name, help_text in (
+            ("used", "What an engine uses of its device"),
+            ("peak", "The most that an engine has used of its device"),
+            ("budget", "What the jobs of an engine may take together"),
+        ):
+            gauge = GaugeMetricFamily(
+                f"univigu_engine_memory_{name}_bytes", help_text, labels=("worker",)
+            )
+            for worker, memory in self._memory.items():
+                gauge.add_metric((worker,), getattr(memory, name))
+            yield gauge
 
 
 def _depths(load: Load) -> Metric:

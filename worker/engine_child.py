@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Sequence
 
+from contract.engine_status import EngineMemory
 from contract.requests import Capabilities
 from worker.child import RESTART_SECONDS, Child
 from worker.settings import WorkerSettings
@@ -34,10 +35,12 @@ class EngineChild:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         self._settings = settings
-        self._greeting = b""
+        self._rest = b""
         self._heard_at = 0.0
         #: what the warm engine can do; None while it loads
         self.capabilities: Capabilities | None = None
+        #: how much it takes, where it says so
+        self.memory: EngineMemory | None = None
         self.child = Child("engine", [*command, str(self._writer)], [*inherited, self._writer])
 
     def fileno(self) -> int:
@@ -53,7 +56,7 @@ class EngineChild:
             self._heard_at = time.monotonic()  # it takes a moment to die
         if not self.child.is_alive():
             self._listen()  # the rest of what a dead one had said must not greet for the next
-            self.capabilities, self._greeting = None, b""
+            self.capabilities, self.memory, self._rest = None, None, b""
             if self.child.keep_alive():
                 self._heard_at = time.monotonic()
                 self.child.restart_seconds = min(
@@ -76,9 +79,13 @@ class EngineChild:
         except BlockingIOError:
             return
         self._heard_at = time.monotonic()
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._hear(line)
+
+    def _hear(self, line: bytes) -> None:
         if self.capabilities is None:
-            line, end, _ = (self._greeting + data).partition(b"\n")
-            self._greeting = line
-            if end:
-                self.capabilities = Capabilities.model_validate_json(line, strict=False)
-                self.child.restart_seconds = RESTART_SECONDS
+            self.capabilities = Capabilities.model_validate_json(line, strict=False)
+            self.child.restart_seconds = RESTART_SECONDS
+        elif line:
+            self.memory = EngineMemory.model_validate_json(line)

@@ -108,7 +108,7 @@ class Supervisor:
     def _sign(self, capabilities: Capabilities) -> None:
         try:
             publish_capabilities(self._redis, capabilities)
-            beat(self._redis, self._name)
+            beat(self._redis, self._name, self._engine.memory)
         except redis.exceptions.RedisError as error:
             log.error("no Redis to be ready in: %s", error)
 

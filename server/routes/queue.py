@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 
+from contract.engine_status import read_memory
 from contract.queues import Kind
 from server.outlook import read_load
 from server.services import InjectedServices
@@ -52,5 +53,5 @@ def list_queues(services: InjectedServices) -> QueueList:
 @metrics_router.get("/metrics", response_class=Response)
 def metrics(services: InjectedServices) -> Response:
     """Return counters, gauges and histograms as Prometheus reads them."""
-    text = services.metrics.render(read_load(services))
+    text = services.metrics.render(read_load(services), read_memory(services.redis))
     return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

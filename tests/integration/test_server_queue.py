@@ -7,6 +7,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from server_apps import FRAMES, Worker, create_video
 
+from contract.engine_status import EngineMemory, beat
 from contract.errors import ErrorInfo
 from contract.records import Status
 from contract.requests import JobResult
@@ -137,3 +138,15 @@ def test_a_completed_job_waits_for_nothing(api: TestClient, completed_video: str
     video = api.get(f"/v1/videos/{completed_video}").json()
     assert (video["queue_position"], video["eta_seconds"]) == (None, None)
     assert api.get(video["urls"]["video"]).content == FRAMES
+
+
+def test_prometheus_reads_the_memory_of_each_engine(api: TestClient, worker: Worker) -> None:
+    beat(worker.redis, "gpu-0", EngineMemory(used=3 << 30, peak=5 << 30, budget=7 << 30))
+    found = samples(api)
+    of_engine = {name: value for (name, labels), value in found.items() if "gpu-0" in labels}
+    assert of_engine == {
+        "univigu_engine_memory_used_bytes": 3 << 30,
+        "univigu_engine_memory_peak_bytes": 5 << 30,
+        "univigu_engine_memory_budget_bytes": 7 << 30,
+    }
+    assert not [labels for _, labels in found if "test-worker" in labels]  # it tells of none

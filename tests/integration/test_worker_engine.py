@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from worker_house import House
+from worker_house import House, until
 
-from contract.engine_status import read_capabilities
+from contract.engine_status import read_capabilities, read_memory
 from contract.events import read_events
 from contract.records import Status
 from worker.video_io import probe
@@ -70,6 +70,13 @@ def test_prompt_becomes_a_video_of_the_asked_shape(house, can, generated, tmp_pa
     assert (info.height, info.width) == can.sizes[0]
     with av.open(path) as container:
         assert len(list(container.decode(video=0))) == can.default_num_frames
+
+
+def test_the_engine_tells_of_its_memory(house):
+    assert until(lambda: read_memory(house.redis), 60)
+    (memory,) = read_memory(house.redis).values()
+    assert 0 < memory.used <= memory.peak
+    assert 0 < memory.budget < 512 << 20  # a part of it is kept for what may come again
 
 
 def test_joint_job_has_its_caption_as_text_and_as_json(house, generated):

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from contract.engine_status import EngineMemory
 from worker.engine_child import EngineChild
 from worker.settings import WorkerSettings
 
@@ -77,3 +78,12 @@ def test_engine_that_cannot_start_is_tried_ever_more_rarely(engine):
     started = time.monotonic()
     tend(broken, lambda: broken.child.restart_seconds == 4)
     assert time.monotonic() - started > 1.5
+
+
+def test_memory_is_what_the_engine_said_last_and_forgotten_with_it(engine):
+    memory = '{"used":3,"peak":5,"budget":7}'
+    warm = engine(f"os.write(pipe, b'''{GREETING}\\n\\n{memory}\\n''')\ntime.sleep(60)")
+    tend(warm, lambda: warm.memory is not None)
+    assert warm.memory == EngineMemory(used=3, peak=5, budget=7)
+    os.kill(warm.child.pid, 9)
+    tend(warm, lambda: warm.memory is None)

@@ -12,6 +12,8 @@ import diffusers
 import torch
 import transformers
 
+from contract.engine_status import EngineMemory
+from worker.engine.device import peak_memory, used_memory
 from worker.engine.pulse import Pulse
 from worker.engine.runner import ModelRunner
 from worker.engine.serve import serve
@@ -32,7 +34,14 @@ def main(run_folder: str, parent_pid: str, pipe: str) -> None:
         except (OSError, ValueError) as error:
             sys.exit(f"checkpoint {settings.checkpoint} cannot be served: {error}")
         runner.warm_up(run.path)
-        serve(run, runner, runner.capabilities(), Pulse(int(pipe)), runner.admission())
+        admission = runner.admission()
+
+        def measure() -> EngineMemory:
+            used = used_memory()
+            peak = max(used, peak_memory())  # without a GPU the kernel counts both roughly
+            return EngineMemory(used=used, peak=peak, budget=admission.budget)
+
+        serve(run, runner, runner.capabilities(), Pulse(int(pipe), measure), admission)
 
 
 if __name__ == "__main__":

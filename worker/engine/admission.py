@@ -30,7 +30,9 @@ class Admission:
     def __init__(
         self, budget: int, need_of: Callable[[Start], Need], release: Callable[[], bool]
     ) -> None:
-        self._budget, self._need_of, self._release = budget, need_of, release
+        #: bytes for all jobs together; less once they were too much
+        self.budget = budget
+        self._need_of, self._release = need_of, release
         self._is_exhausted = False
 
     def let_in(self, jobs: Sequence[RunningJob]) -> None:
@@ -43,11 +45,11 @@ class Admission:
         for job in jobs:
             if job.is_let_in or job.final is not None:
                 continue
-            if self._bytes([job]) > self._budget:
+            if self._bytes([job]) > self.budget:
                 job.final = self._refusal(job)
             elif any(o.kind == job.kind or o.overtaken >= _MAX_OVERTAKEN for o in waiting):
                 waiting.append(job)
-            elif self._bytes([job, *(o for o in jobs if o.is_let_in)]) > self._budget:
+            elif self._bytes([job, *(o for o in jobs if o.is_let_in)]) > self.budget:
                 waiting.append(job)
             else:
                 job.is_let_in = True
@@ -60,8 +62,8 @@ class Admission:
         A job that failed alone is refused from now on, and so is every larger one.
         """
         budget = self._bytes([job for job in jobs if job.is_let_in]) - 1
-        self._budget = min(self._budget, budget)
-        log.error("out of memory: at most %d MB for jobs from now on", self._budget >> 20)
+        self.budget = min(self.budget, budget)
+        log.error("out of memory: at most %d MB for jobs from now on", self.budget >> 20)
         self._is_exhausted = True
         self._release()
 
@@ -80,6 +82,6 @@ class Admission:
     def _refusal(self, job: RunningJob) -> Failed:
         message = (
             f"this size and length needs about {self._bytes([job]) >> 20} MB; the engine has "
-            f"{self._budget >> 20} MB for jobs"
+            f"{self.budget >> 20} MB for jobs"
         )
         return Failed(code=ErrorCode.OUT_OF_MEMORY, message=message)

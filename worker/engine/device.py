@@ -26,11 +26,19 @@ def choose_dtype(settings: WorkerSettings, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
 
 
-def peak_memory_mb() -> float:
-    """Return the most memory this process has used: of the GPU, or of the machine without one."""
+def peak_memory() -> int:
+    """Return the most bytes this process has used: of the GPU, or of the machine without one."""
     if torch.cuda.is_initialized():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def used_memory() -> int:
+    """Return the bytes this process uses now: of the GPU, or of the machine without one."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.memory_allocated()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 def free_memory(device: torch.device) -> int:

@@ -19,7 +19,7 @@ from contract.requests import Approximation, GenerateRequest, UnderstandRequest
 from model import Step, UniViGUPipeline
 from model.feature_cache import FeatureCache
 from worker.engine.approximations import of_caption, of_video
-from worker.engine.device import peak_memory_mb
+from worker.engine.device import peak_memory
 from worker.engine.running import Steps
 from worker.engine.sharing import SharedStep
 from worker.protocol import (
@@ -191,6 +191,6 @@ def _done(
         text=text,
         seed=seed,
         stage_durations=dict(seconds),
-        peak_memory_mb=peak_memory_mb(),
+        peak_memory_mb=peak_memory() / 2**20,
         approximations=approximations,
     )

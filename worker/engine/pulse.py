@@ -1,11 +1,13 @@
-"""The engine's proof of life: its capabilities once warm, then a byte per second, down a pipe."""
+"""The engine's proof of life, in lines down a pipe: its capabilities once warm, then its memory."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
+from contract.engine_status import EngineMemory
 from contract.requests import Capabilities
 
 _SECONDS = 1.0
@@ -16,11 +18,13 @@ class Pulse:
 
     Args:
         descriptor: of an inherited pipe.
+        measure: says how much memory the engine takes; None leaves that open.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, measure: Callable[[], EngineMemory] | None = None) -> None:
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
+        self._measure = measure
         self._next = 0.0
 
     def warm(self, capabilities: Capabilities) -> None:
@@ -32,5 +36,6 @@ class Pulse:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _SECONDS
+            line = self._measure().model_dump_json() if self._measure else ""
             with suppress(OSError):  # full: it does not read; broken: it is dead, and SIGTERM comes
-                os.write(self._descriptor, b".")
+                os.write(self._descriptor, line.encode() + b"\n")
