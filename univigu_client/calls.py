@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, Literal, TypedDict
+from typing import IO, Any, Literal, TypedDict, cast
 from urllib.parse import urlsplit
 
 import httpx2
 
 from univigu_client.answers import Job
+from univigu_client.unchanged import Unchanged
 
 #: environment proxies are not asked for servers on this machine
 LOCAL_MOUNTS = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
@@ -128,7 +129,8 @@ def build(
 def _content(upload: Path | bytes, closing: ExitStack) -> tuple[str, IO[bytes] | bytes]:
     if isinstance(upload, bytes):
         return "requests.jsonl", upload
-    return upload.name, closing.enter_context(upload.open("rb"))
+    file = Unchanged(closing.enter_context(upload.open("rb")))
+    return upload.name, cast(IO[bytes], file)  # no more of a file is used
 
 
 @contextmanager

@@ -167,10 +167,11 @@ def test_videos_of_many_threads_share_batches(caption, model, wish, live_url):
 
 
 def test_the_same_video_twice_is_one_job(caption, model, wish):
+    same = wish("same")
     with caption() as backend, ThreadPoolExecutor(3) as pool:
-        calls = [pool.submit(backend.describe, wish("same"), nothing) for _ in range(3)]
+        calls = [pool.submit(backend.describe, same, nothing) for _ in range(3)]
         assert {call.result(60).text for call in calls} == {"shows same"}
-        assert backend.describe(wish("same"), nothing).text == "shows same"
+        assert backend.describe(same, nothing).text == "shows same"
     assert len(model.records()) == 1
 
 
