@@ -4,6 +4,7 @@
  */
 
 import { pause } from "./dom.js";
+import { sendForm } from "./upload.js";
 
 const KEY_NAME = "univigu.apiKey";
 const CREATE_TRIES = 6;
@@ -33,8 +34,11 @@ export function keepApiKey(key) {
 }
 addEventListener("storage", (event) => event.key === KEY_NAME && location.reload());
 
-/** Send a request; an object becomes JSON. Throws ApiError or Unreachable. */
-export async function send(path, { body, headers = {}, key = apiKey(), ...options } = {}) {
+/**
+ * Send a request; an object becomes JSON. Throws ApiError or Unreachable.
+ * For a form, `onSent` is called with the part of it that has left, from 0 to 1.
+ */
+export async function send(path, { body, headers = {}, key = apiKey(), onSent, ...options } = {}) {
   if (key) headers = { ...headers, Authorization: `Bearer ${key}` };
   if (body && !(body instanceof FormData)) {
     body = JSON.stringify(body);
@@ -42,7 +46,8 @@ export async function send(path, { body, headers = {}, key = apiKey(), ...option
   }
   let response;
   try {
-    response = await fetch(path, { ...options, headers, body });
+    const request = { ...options, headers, body };
+    response = await (onSent ? sendForm(path, request, onSent) : fetch(path, request));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     connection.dispatchEvent(new Event("lost"));
@@ -63,12 +68,12 @@ async function asError(response) {
 export const read = async (path, options) => (await send(path, options)).json();
 
 /** Create a job; a request that got no answer is repeated, and its name keeps the job single. */
-export async function create(path, body) {
+export async function create(path, body, onSent) {
   const words = crypto.getRandomValues(new Uint32Array(4));
   const headers = { "Idempotency-Key": `page-${[...words].map((w) => w.toString(36)).join("")}` };
   for (let attempt = 1; ; attempt++) {
     try {
-      return await (await send(path, { method: "POST", body, headers })).json();
+      return await (await send(path, { method: "POST", body, headers, onSent })).json();
     } catch (error) {
       if (!(error instanceof Unreachable) || attempt === CREATE_TRIES) throw error;
       await pause(attempt * 1000);

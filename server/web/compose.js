@@ -1,8 +1,9 @@
 /** The two forms: a prompt becomes a video, a video becomes a caption or an answer. */
 
-import { $, announce, tell } from "./dom.js";
+import { $, tell } from "./dom.js";
 import { start } from "./jobs.js";
 import { model } from "./model.js";
+import { showSending } from "./sending.js";
 import { noteSource, sourceOf } from "./sources.js";
 import { fileSize, sentence } from "./words.js";
 
@@ -79,7 +80,7 @@ function makeVideo(form) {
 
 function captionFile(form) {
   if (!chosen) throw Object.assign(new Error("choose a video first"), { param: "video" });
-  return caption({ file: chosen }, form.elements.instruction.value.trim());
+  return caption(form, { file: chosen }, form.elements.instruction.value.trim());
 }
 
 async function askAgain(form) {
@@ -87,18 +88,23 @@ async function askAgain(form) {
   const source = id.startsWith("caption_") ? sourceOf(id) : { videoId: id };
   const question = form.elements.instruction.value.trim();
   if (!question) throw Object.assign(new Error("a question is needed"), { param: "instruction" });
-  const made = await caption(source, question);
+  const made = await caption(form, source, question);
   form.reset();
   return made;
 }
 
-async function caption(source, instruction) {
+async function caption(form, source, instruction) {
   const { file, videoId } = source;
-  if (file) announce(`Sending ${file.name}`);
   const body = file ? { video: file } : { video_id: videoId };
-  const made = await start("/v1/captions", asForm(instruction ? { ...body, instruction } : body));
-  noteSource(made.id, source);
-  return made;
+  const onSent = file && showSending(form.querySelector(".sending"), file.name);
+  try {
+    const fields = asForm(instruction ? { ...body, instruction } : body);
+    const made = await start("/v1/captions", fields, onSent);
+    noteSource(made.id, source);
+    return made;
+  } finally {
+    onSent?.(null);
+  }
 }
 
 function asForm(fields) {

@@ -47,9 +47,9 @@ export function take(found) {
   return found;
 }
 
-/** Start a job: at `/v1/videos` or `/v1/captions`. */
-export async function start(path, body) {
-  const made = take(await create(path, body));
+/** Start a job: at `/v1/videos` or `/v1/captions`; `onSent` as in `send`. */
+export async function start(path, body, onSent) {
+  const made = take(await create(path, body, onSent));
   tabs.postMessage("changed");
   rest.knock();
   return made;

@@ -139,6 +139,30 @@ def test_a_file_that_is_too_large_is_refused_with_the_limit(live_url, worker, op
     assert sent.count("POST") == 1
 
 
+def test_a_large_file_shows_how_much_of_it_is_sent(live_url, worker, open_page, tmp_path):
+    (tmp_path / "long.mp4").write_bytes(bytes(4_000_000))
+    page = open_page(live_url)
+    expect(page.locator("#server")).to_have_text("Ready")
+    network = page.context.new_cdp_session(page)
+    throughput = {"downloadThroughput": -1, "uploadThroughput": 500_000}
+    network.send("Network.enable")
+    network.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0} | throughput)
+    page.get_by_role("tab", name="Caption a video").click()
+    page.locator("#file").set_input_files(tmp_path / "long.mp4")
+    page.get_by_role("button", name="Caption it").press("Enter")
+    bar = page.get_by_role("progressbar", name="Sending the video")
+    expect(bar).to_be_visible()
+    expect(page.locator("#form-caption .sending")).to_contain_text(re.compile(r"Sending, \d+ %"))
+    check_accessible(page)
+    keep_screenshot(page, "sending")
+    expect(page.locator("#announcer")).to_have_text(re.compile(r"\d\d % of long.mp4 sent"))
+    assert 0 < bar.evaluate("bar => bar.value") <= 1
+    expect(page.locator("#state")).to_contain_text("Number 1 in the queue")
+    expect(bar).to_be_hidden()
+    (job_id,) = worker.jobs.live_ids()
+    assert len(worker.artifacts.get(worker.jobs.get(job_id).parsed_request().source)) == 4_000_000
+
+
 @with_settings(api_keys=(SecretStr(KEY),))
 def test_a_key_is_asked_for_tried_kept_and_forgotten(live_url, worker, open_page):
     page = open_page(live_url)
