@@ -178,12 +178,12 @@ def test_approximation_is_told_in_the_result_and_none_is_exact(house, make, gene
     assert 0 < told.reused < told.of
 
 
-def test_captions_tell_which_steps_did_not_look_again(house, can, generated):
-    assert can.has_video_refresh
+def test_interval_between_looks_is_refused_where_one_look_is_exact(house, can, generated):
+    assert not can.has_video_refresh
     source = generated.result.artifacts["video"]
-    asked = house.understand(source, steps=5, video_refresh_interval=2)
-    (told,) = house.completed(asked).result.approximations
-    assert (told.name, told.setting, told.reused, told.of) == ("video_refresh", 2, 2, 5)
+    record = house.ended(house.understand(source, video_refresh_interval=2))
+    assert record.error.code == "invalid_request"
+    assert record.error.message.startswith("video_refresh_interval 2: this checkpoint looks")
 
 
 @pytest.mark.parametrize("mode", ["text_to_video", "video_only"])
