@@ -22,7 +22,8 @@ class HeldJob(Job):
 
     slot: Holds
 
-    def _execute(self) -> None:
+    def perform(self) -> None:
+        """Let the slot do it."""
         self.slot.hold(self)
 
 

@@ -21,9 +21,7 @@ import redis
 from rq.exceptions import DequeueTimeout, StopRequested
 from rq.job import Job
 from rq.queue import Queue
-from rq.serializers import JSONSerializer
-from rq.utils import now as rq_now
-from rq.worker import BaseWorker, WorkerStatus
+from rq.worker import WorkerStatus
 
 from contract.artifacts import ArtifactStore
 from contract.jobs import JobStore
@@ -33,9 +31,10 @@ from contract.tracing import tracing
 from worker.attempt import Surroundings
 from worker.connection import connect
 from worker.failures import HandBack, InfrastructureLost, NotMine
-from worker.held_job import HeldJob, HeldQueue, NoAlarm
+from worker.held_job import HeldJob, NoAlarm
 from worker.holder import JobHolder
 from worker.process import enter_child
+from worker.quiet_worker import QuietWorker
 from worker.run_folder import RunFolder
 from worker.settings import WorkerSettings
 from worker.signing import read_signer
@@ -45,11 +44,9 @@ log = logging.getLogger("worker.slot")  # not `__main__`
 
 _DEQUEUE_SECONDS = 1
 _RECONNECT_SECONDS = 2
-#: rq forgets a silent worker after this; it must exceed the time between its heartbeats
-_WORKER_TTL_SECONDS = 30
 
 
-class Slot(BaseWorker):
+class Slot(QuietWorker):
     """Holds one job at a time.
 
     Args:
@@ -59,9 +56,6 @@ class Slot(BaseWorker):
         drain: the wish that this slot should leave.
         settings: lease, beat and grace.
     """
-
-    job_class, queue_class, death_penalty_class = HeldJob, HeldQueue, NoAlarm
-    log_result_lifespan = False
 
     def __init__(
         self,
@@ -73,15 +67,8 @@ class Slot(BaseWorker):
     ) -> None:
         self._holder, self._drain, self._settings = holder, drain, settings
         self._outcome: BaseException | None = None
-        super().__init__(
-            [queue],
-            name=f"{queue}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
-            connection=connection,
-            serializer=JSONSerializer,
-            job_monitoring_interval=settings.beat_seconds,
-            worker_ttl=_WORKER_TTL_SECONDS,
-            log_job_description=False,
-        )
+        name = f"{queue}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        super().__init__(queue, connection, name, settings.lease_seconds, settings.beat_seconds)
 
     def hold(self, job: Job) -> None:
         """Do a job; what is raised here is, to rq, a failure of the infrastructure."""
@@ -98,20 +85,6 @@ class Slot(BaseWorker):
         self._holder.check()
 
     # From here on: what rq calls.
-
-    def get_heartbeat_ttl(self, job: Job) -> int:
-        """Return the lease in seconds."""
-        return self._settings.lease_seconds
-
-    def run_maintenance_tasks(self) -> None:
-        """Leave it to the janitor."""
-        self.last_cleaned_at = rq_now()  # type: ignore[assignment]  # rq gives it no type
-
-    def subscribe(self) -> None:
-        """Take no commands over Redis: a cancel is a transition of the record."""
-
-    def unsubscribe(self) -> None:
-        """Nothing was subscribed."""
 
     def _install_signal_handlers(self) -> None:
         signal.signal(signal.SIGTERM, self.request_stop)
@@ -174,7 +147,6 @@ class Slot(BaseWorker):
         try:
             self.prepare_execution(job)
             self.perform_job(job, queue)
-            self.set_state(WorkerStatus.IDLE)
         except redis.exceptions.ConnectionError as error:
             log.error("job %s: left to its lease, no Redis: %s", job.id, error)
             raise StopRequested from error
