@@ -42,19 +42,30 @@ def start_slots(
 ) -> None:
     """Start an engine whose jobs are a sleep, and slots that have it do those of a Redis."""
     settings = WorkerSettings(redis_url=url, data_dir=folder, log_level="WARNING")
+    run = open_run(stack, settings)
+    run.write_capabilities(CAPABILITIES)
+    start_engine(stack, run, "benchmarks.instant_engine", str(engine_seconds))
+    for index in range(count):
+        place = [str(run.path), str(os.getpid())]
+        start(stack, "worker.slot", *place, "generate", f"generate-{index}")
+
+
+def open_run(stack: ExitStack, settings: WorkerSettings) -> RunFolder:
+    """Make a supervisor's folder that goes with the stack."""
     run, lock = RunFolder.create(settings)
     stack.callback(os.close, lock)
     stack.callback(run.remove)
-    run.write_capabilities(CAPABILITIES)
-    place = [str(run.path), str(os.getpid())]
+    return run
+
+
+def start_engine(stack: ExitStack, run: RunFolder, module: str, *arguments: str) -> None:
+    """Start an engine as a supervisor does, and wait until it is warm."""
     reader, writer = os.pipe()
     with os.fdopen(reader) as greeting:
-        engine = ["benchmarks.instant_engine", *place, str(writer), str(engine_seconds)]
-        start(stack, *engine, keep=[writer])
+        place = [str(run.path), str(os.getpid()), str(writer)]
+        start(stack, module, *place, *arguments, keep=[writer])
         os.close(writer)
         assert greeting.readline(), "the engine did not come up"
-    for index in range(count):
-        start(stack, "worker.slot", *place, "generate", f"generate-{index}")
 
 
 def start(

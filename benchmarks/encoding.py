@@ -15,7 +15,7 @@ import numpy as np
 from diffusers.utils import export_to_video
 
 from benchmarks.paired import Row, interleave, timed
-from model.pipeline import Frames
+from model.parts import Frames
 from worker.video_io.encode import Mp4Encoder
 
 HEIGHT, WIDTH, NUM_FRAMES, FPS, PAIRS = 480, 832, 81, 16, 5

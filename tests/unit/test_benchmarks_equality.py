@@ -82,6 +82,16 @@ def test_diffusers_pipeline_makes_the_same_video():
     assert peers.ours().shape == peers.theirs().shape == (5, 64, 64, 3)
 
 
+def test_the_optimized_pipeline_makes_the_same_video_and_leaves_diffusers_alone():
+    peers = Peers(side=32, num_frames=5, steps=2)
+    before = peers.theirs()
+    peers.optimize("eager")
+    peers.check()
+    assert np.array_equal(peers.theirs(), before)
+    assert peers._ours.transformer.blocks[0].attn1.fused_projections
+    torch.compiler.reset()
+
+
 def test_both_samplers_move_the_same_tokens_and_draw_alike():
     sampler.check_certain(steps=5)
     sampler.check_distribution()
