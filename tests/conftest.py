@@ -10,6 +10,7 @@ pytest_plugins = [
     "webhook_receivers",
     "chat_servers",
     "trace_collectors",
+    "batching_house",
 ]
 
 # what a shell starts in the background ignores Ctrl-C, and so would every process of the tests

@@ -1,17 +1,12 @@
 """Many videos through a server: sent in batches, done once, and nothing left behind."""
 
-import json
-import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import pytest
-from cli_house import environment, json_rows, univigu, until
-from rq import Queue
-from rq.serializers import JSONSerializer
+from batching_house import batches, files
+from cli_house import until
 
 from cli.backend import TextWish
 from cli.batcher import Batcher
@@ -19,9 +14,7 @@ from cli.batching import BatchingModel
 from cli.index import CaptionIndex
 from cli.items import BadOption, ItemFailed
 from cli.sent import SentLines
-from contract.artifacts import ArtifactStore
 from contract.batches import BatchStore
-from contract.errors import ErrorInfo
 from contract.records import Status
 from univigu_client import Client
 
@@ -32,55 +25,6 @@ pytestmark = pytest.mark.timeout(120)
 def looks(monkeypatch):
     monkeypatch.setattr("cli.batcher._LOOK_SECONDS", 0.05)
     monkeypatch.setattr("cli.batching._LOOK_SECONDS", 0.05)
-
-
-class Model:
-    """Tells what is in a video; `bad` is none, of `lost` the worker dies once."""
-
-    def __init__(self, worker):
-        self.worker, self.is_held, self.lost = worker, False, 1
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self):
-        while not self._stop.wait(0.02):
-            for job_id in () if self.is_held else self.worker.jobs.live_ids():
-                self._answer(job_id)
-
-    def _answer(self, job_id):
-        worker, record = self.worker, self.worker.jobs.get(job_id)
-        # a slot takes its ticket with it: the server counts those that wait
-        Queue("understand", connection=worker.redis, serializer=JSONSerializer).remove(job_id)
-        try:
-            content = worker.artifacts.get(record.parsed_request().source).decode()
-        except FileNotFoundError:  # its sender has left
-            content = "lost"
-        code = {"bad": "invalid_video", "lost": "worker_lost"}.get(content)
-        if content == "lost" and not self.lost:
-            code = None
-        if code is None:
-            worker.complete(job_id, f"shows {content}", seconds=1)
-            return
-        self.lost -= content == "lost"
-        attempt = worker.start(job_id)
-        info = ErrorInfo(code=code, message=f"it is {content}")
-        worker.jobs.finish(job_id, attempt, Status.FAILED, error=info)
-
-    def records(self):
-        ids = self.worker.jobs.list_ids("understand", 1000, None, newest_first=False)
-        return self.worker.jobs.get_many(ids)
-
-    def close(self):
-        self._stop.set()
-        self._thread.join()
-
-
-@pytest.fixture
-def model(worker):
-    found = Model(worker)
-    yield found
-    found.close()
 
 
 @pytest.fixture
@@ -138,27 +82,17 @@ def nothing(at, of):
     pass
 
 
-def files(url, purpose="user_data"):
-    with Client(url) as client:
-        return client._http.get("/v1/files", params={"purpose": purpose}).json()["data"]
-
-
-def batches(worker):
-    store = BatchStore(worker.redis)
-    return store.get_many(store.list_ids(100, None))
-
-
-def test_videos_of_many_threads_share_batches(caption, model, wish, live_url):
-    model.is_held = True
+def test_videos_of_many_threads_share_batches(caption, captioner, wish, live_url):
+    captioner.is_held = True
     with caption() as backend, ThreadPoolExecutor(12) as pool:
         wishes = [wish(f"{number}") for number in range(12)]
         calls = [pool.submit(backend.describe, each, nothing) for each in wishes]
         until(lambda: len(files(live_url)) == 12)
-        model.is_held = False
+        captioner.is_held = False
         found = [call.result(60) for call in calls]
     assert [each.text for each in found] == [f"shows {number}" for number in range(12)]
     assert {each.seconds for each in found} == {1}
-    made = batches(model.worker)
+    made = batches(captioner.worker)
     assert sum(batch.total for batch in made) == 12
     # the first with what was there, a second beside it, and one with what came since
     assert len(made) <= 3
@@ -166,32 +100,32 @@ def test_videos_of_many_threads_share_batches(caption, model, wish, live_url):
     assert files(live_url, "batch") == files(live_url, "batch_output") == []
 
 
-def test_the_same_video_twice_is_one_job(caption, model, wish):
+def test_the_same_video_twice_is_one_job(caption, captioner, wish):
     same = wish("same")
     with caption() as backend, ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(backend.describe, same, nothing) for _ in range(3)]
         assert {call.result(60).text for call in calls} == {"shows same"}
         assert backend.describe(same, nothing).text == "shows same"
-    assert len(model.records()) == 1
+    assert len(captioner.records()) == 1
 
 
-def test_a_call_goes_on_with_the_batches_of_one_that_was_killed(caption, model, wish, live_url):
-    model.is_held = True
+def test_a_call_goes_on_with_the_batches_of_one_that_was_killed(caption, captioner, wish, live_url):
+    captioner.is_held = True
     wishes = [wish(f"{number}") for number in range(5)]
     with killed_call(caption, wishes):
-        until(lambda: model.records() and len(files(live_url)) == 5)
-    model.is_held = False
-    until(lambda: {record.status for record in model.records()} == {Status.COMPLETED})
+        until(lambda: captioner.records() and len(files(live_url)) == 5)
+    captioner.is_held = False
+    until(lambda: {record.status for record in captioner.records()} == {Status.COMPLETED})
     with caption() as backend:
         texts = [backend.describe(each, nothing).text for each in wishes]
     assert texts == [f"shows {number}" for number in range(5)]
-    assert len(model.records()) == 5
+    assert len(captioner.records()) == 5
     assert files(live_url) == []
 
 
 @pytest.mark.parametrize("point", ["before the batch was made", "before that was noted"])
 def test_a_call_that_was_killed_while_it_made_a_batch_makes_one(
-    caption, model, wish, tmp_path, live_url, point
+    caption, captioner, wish, tmp_path, live_url, point
 ):
     body = {"seed": 3}
     with caption() as backend, SentLines(tmp_path / "captions.db", live_url) as sent:
@@ -203,10 +137,10 @@ def test_a_call_that_was_killed_while_it_made_a_batch_makes_one(
                     "captions", {"key of a": body}, idempotency_key="token", lifetime_seconds=259200
                 )
         assert backend.describe(wish("a"), nothing).text == "shows a"
-    assert len(batches(model.worker)) == len(model.records()) == 1
+    assert len(batches(captioner.worker)) == len(captioner.records()) == 1
 
 
-def test_what_is_no_video_is_final_and_what_was_lost_is_not(caption, model, wish):
+def test_what_is_no_video_is_final_and_what_was_lost_is_not(caption, captioner, wish):
     with caption() as backend:
         with pytest.raises(ItemFailed, match="it is bad") as failed:
             backend.describe(wish("bad"), nothing)
@@ -221,17 +155,17 @@ def test_what_is_no_video_is_final_and_what_was_lost_is_not(caption, model, wish
         assert backend.describe(wish("lost"), nothing).text == "shows lost"
         with pytest.raises(ItemFailed, match="it is bad"):
             backend.describe(wish("bad"), nothing)
-    assert len(model.records()) == 3
+    assert len(captioner.records()) == 3
 
 
-def test_a_batch_that_a_busy_server_had_no_time_for_is_sent_again(caption, model, wish):
-    model.is_held = True
+def test_a_batch_that_a_busy_server_had_no_time_for_is_sent_again(caption, captioner, wish):
+    captioner.is_held = True
     with caption() as backend, ThreadPoolExecutor(1) as pool:
         call = pool.submit(backend.describe, wish("a"), nothing)
-        record = until(lambda: next(iter(model.records()), None))
-        BatchStore(model.worker.redis).finalize(batches(model.worker)[0].id, "expired")
-        until(lambda: model.worker.jobs.get(record.id).status is Status.CANCELLED)
-        model.is_held = False
+        record = until(lambda: next(iter(captioner.records()), None))
+        BatchStore(captioner.worker.redis).finalize(batches(captioner.worker)[0].id, "expired")
+        until(lambda: captioner.worker.jobs.get(record.id).status is Status.CANCELLED)
+        captioner.is_held = False
         assert call.result(60).text == "shows a"
 
 
@@ -244,7 +178,7 @@ def test_a_server_that_is_away_fails_the_item_for_now(wish, tmp_path):
     assert not failed.value.is_final
 
 
-def test_an_option_that_the_server_refuses_is_the_commands(caption, model, wish):
+def test_an_option_that_the_server_refuses_is_the_commands(caption, captioner, wish):
     with caption() as backend, pytest.raises(BadOption, match="segment_seconds"):
         backend.describe(wish("a", segment_seconds=0.1), nothing)
 
@@ -256,58 +190,11 @@ class TestQuota:
     def server_settings(self, server_settings):
         return server_settings.model_copy(update={"max_storage_bytes_per_key": 30_000})
 
-    def test_videos_take_turns_on_the_server(self, caption, model, wish):
+    def test_videos_take_turns_on_the_server(self, caption, captioner, wish):
         with caption() as backend, ThreadPoolExecutor(8) as pool:
             wishes = [wish(f"{number:08}") for number in range(8)]
             for each in wishes:
                 each.path.write_bytes(each.path.read_bytes() * 1000)
             calls = [pool.submit(backend.describe, each, nothing) for each in wishes]
             assert all(call.result(100).text.startswith("shows 0") for call in calls)
-        assert len(model.records()) == 8
-
-
-@pytest.fixture
-def library(tmp_path):
-    folder = tmp_path / "library"
-    folder.mkdir()
-    for number in range(40):
-        (folder / f"{number:02}.mp4").write_text("bad" if number == 5 else f"number {number}")
-    return folder
-
-
-def test_the_command_sends_a_library_in_batches(live_url, model, library, tmp_path):
-    index = {"UNIVIGU_INDEX": tmp_path / "captions.db"}
-    run = univigu("caption", library, "--url", live_url, "--json", **index)
-    rows = json_rows(run)
-    assert [row["file"] for row in rows] == [str(path) for path in sorted(library.glob("*.mp4"))]
-    assert [row["status"] for row in rows].count("completed") == 39
-    assert (library / "07.txt").read_text() == "shows number 7\n"
-    assert json.loads((library / "05.error.json").read_text())["error"] == "it is bad"
-    assert sum(batch.total for batch in batches(model.worker)) == 40
-    assert files(live_url) == []
-
-
-def test_ctrl_c_cancels_the_batches_and_leaves_neither_texts_nor_videos(
-    live_url, model, library, tmp_path
-):
-    model.is_held = True
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "caption", str(library), "--url", live_url],
-        env=environment(tmp_path, UNIVIGU_INDEX=tmp_path / "captions.db"),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    until(lambda: model.records() and len(files(live_url)) == 40, 60)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr.splitlines()[-1]) == (130, "interrupted")
-    until(lambda: {batch.status for batch in batches(model.worker)} == {"cancelled"})
-    assert {record.status for record in model.records()} == {Status.CANCELLED}
-    assert files(live_url) == []
-    assert sorted(path.name for path in library.iterdir()) == [f"{n:02}.mp4" for n in range(40)]
-
-
-def test_the_store_keeps_no_video_of_a_library(live_url, model, library, server_settings, tmp_path):
-    univigu("caption", library, "--url", live_url, UNIVIGU_INDEX=tmp_path / "captions.db")
-    store = ArtifactStore(server_settings.artifacts_url)
-    assert not [key for key in store.list("") if b"number" in store.get(key)[:6]]
+        assert len(captioner.records()) == 8
