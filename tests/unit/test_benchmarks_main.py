@@ -47,6 +47,24 @@ def test_without_names_all_run_and_one_missed_limit_is_exit_code_one(measured):
     assert [row["ok"] for row in json.loads(measured.read_text())] == [True, True, False]
 
 
+def test_a_benchmark_that_fails_is_named_and_costs_no_other(measured, monkeypatch, capsys):
+    found = command.import_module
+
+    def broken():
+        raise AssertionError("both sides [differ]")
+
+    def fetch(name):
+        module = found(name)
+        if name.endswith("together"):
+            module.run = broken
+        return module
+
+    monkeypatch.setattr(command, "import_module", fetch)
+    assert command.main(["captioning", "together", "captioning"]) == 1
+    assert "both sides [differ]" in " ".join(capsys.readouterr().out.split())
+    assert len(json.loads(measured.read_text())) == 2
+
+
 def test_an_unknown_name_is_refused(measured, capsys):
     with pytest.raises(SystemExit, match="2"):
         command.main(["captioning", "speed"])
@@ -64,7 +82,7 @@ def test_the_file_has_what_programs_read_and_no_more(results):
 
 def test_what_was_not_run_is_printed_and_not_written(results):
     console = Console(record=True, width=200, quiet=False)
-    command.show([KEPT, MISSED], console)
+    command.show([KEPT, MISSED], command.NOT_RUN, console)
     printed = console.export_text()
     assert all(text in printed for text in (*command.NOT_RUN, "a long story", "MISSED"))
     command.write([KEPT], results)
