@@ -1,4 +1,4 @@
-"""Wakes whoever waits for a job to end: one subscription for all of them in this process.
+"""Wakes whoever waits for a job to end: one subscription for all of them, while there are any.
 
 What is heard is a hint to look at the record, never the truth: Redis tells an end once, to those
 who listen then. Who waits looks now and then without it, too.
@@ -19,6 +19,8 @@ from contract.events import ENDS_CHANNEL
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+#: the subscription outlasts the last one who waits by this; every end that is heard costs time
+_LINGER_SECONDS = 1.0
 
 
 class Ends:
@@ -31,6 +33,7 @@ class Ends:
     def __init__(self, url: str) -> None:
         self._url = url
         self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._is_watched = asyncio.Event()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -46,6 +49,7 @@ class Ends:
         """Give what can be waited for until a job has ended or was deleted."""
         event = asyncio.Event()
         self._watchers.setdefault(job_id, set()).add(event)
+        self._is_watched.set()
         try:
             yield Watch(event)
         finally:
@@ -55,6 +59,7 @@ class Ends:
 
     async def _listen(self) -> None:
         while True:
+            await self._is_watched.wait()
             try:
                 await self._follow()
             except redis.RedisError as error:
@@ -65,9 +70,11 @@ class Ends:
         connection = Redis.from_url(self._url, socket_keepalive=True, socket_timeout=None)
         async with connection, connection.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(ENDS_CHANNEL)
-            async for message in channel.listen():
-                for event in self._watchers.get(message["data"].decode(), ()):
+            while self._watchers:
+                message = await channel.get_message(timeout=_LINGER_SECONDS)
+                for event in self._watchers.get(message["data"].decode(), ()) if message else ():
                     event.set()
+            self._is_watched.clear()  # before anything is awaited: somebody may come meanwhile
 
 
 class Watch:
