@@ -179,6 +179,8 @@ class BatchMaker:
         count = len(samples)
         understands = torch.tensor([s.mode == "understand" for s in samples])
         clean = self._latents[[s.index for s in samples]].float()
+        if stage.short_share and torch.rand((), generator=generator) < stage.short_share:
+            clean = clean[:, :, : stage.short_frames]
         noise = torch.randn(clean.shape, generator=generator)
         sigma = shift_sigma(torch.rand(count, generator=generator), stage.video_shift)
         sigma = torch.where(understands, 0.0, sigma)

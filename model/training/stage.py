@@ -19,6 +19,8 @@ _RANGES = {
     "pad_weight": (0.0, 1.0),
     "video_shift": (0.01, 100.0),
     "understand_shift": (0.01, 100.0),
+    "short_share": (0.0, 1.0),
+    "short_frames": (1, 10_000),
 }
 
 
@@ -49,6 +51,11 @@ class Stage:
     #: shift of the uniform text sigma where the video is given; above 1, fewer words of the
     #: caption are there to be copied and more have to be read from the video
     understand_shift: float = 1.0
+    #: share of batches that see only the start of their clips. The autoencoder is causal, so that
+    #: is a shorter clip, which shows what things look like at a fraction of the cost
+    short_share: float = 0.0
+    #: latent frames of those
+    short_frames: int = 2
 
     def __post_init__(self) -> None:
         for mode, share in self.mixture.items():

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -208,6 +209,17 @@ def test_video_only_batches_have_no_caption(batches):
     batch = make(batches, "video_only", "video_only", stage=BASE)
     names = ("caption", "target", "text_sigma", "text_weight", "isolate", "caption_mask")
     assert {getattr(batch, name) for name in names} == {None}
+
+
+def test_some_batches_see_only_the_start_of_their_clips(batches):
+    stage = replace(CAPABILITY_REFINEMENT, short_share=0.3, short_frames=1)
+    made = [make(batches, "joint", "understand", stage=stage, seed=seed) for seed in range(400)]
+    lengths = [batch.latents.shape[2] for batch in made]
+    assert {*lengths} == {1, 2}
+    assert_share([length == 1 for length in lengths], 0.3)
+    short = next(batch for batch in made if batch.latents.shape[2] == 1)
+    # the second sample's video is clean up to its jitter
+    assert (short.latents[1] - LATENTS[1, :, :1]).abs().max() <= 6 * UNDERSTAND_NOISE
 
 
 def test_batches_are_decided_by_their_generator(batches):
