@@ -6,7 +6,7 @@ What a worker would do is done by the tests themselves, through the job store th
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,20 @@ def completed_video(api: TestClient, worker: Worker) -> str:
     video_id = create_video(api, seed=5)
     worker.complete(video_id, video=FRAMES, thumbnail=b"jpeg")
     return video_id
+
+
+@contextmanager
+def two_accounts(settings: ServerSettings, **limits: int) -> Iterator[list[TestClient]]:
+    """Give a client each to two accounts, at a replica each: limits and ids are Redis's."""
+    keys = "first", "second"
+    settings = ServerSettings(**dict(settings) | {"api_keys": keys} | limits)
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                TestClient(create_app(settings), headers={"authorization": f"Bearer {key}"})
+            )
+            for key in keys
+        ]
 
 
 @contextmanager

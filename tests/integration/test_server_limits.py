@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI, RateLimitError
-from server_apps import Worker, create_video
+from server_apps import Worker, create_video, two_accounts
 
 from contract.keys import KeyStore, parse_scopes
-from server.app import create_app
 from server.key_ring import KeyRing
 from server.settings import ServerSettings
 
@@ -21,20 +20,13 @@ BODY = {"prompt": "a red circle"}
 PER_MINUTE = 3
 
 
-def two_clients(settings: ServerSettings, **limits: int) -> Iterator[list[TestClient]]:
-    settings = ServerSettings(**dict(settings) | {"api_keys": ("first", "second")} | limits)
-    app = create_app(settings)
-    headers = [{"authorization": f"Bearer {key}"} for key in ("first", "second")]
-    with TestClient(app, headers=headers[0]) as one, TestClient(app, headers=headers[1]) as two:
-        yield [one, two]
-
-
 class TestRate:
     """Creates per minute."""
 
     @pytest.fixture
     def clients(self, server_settings: ServerSettings) -> Iterator[list[TestClient]]:
-        yield from two_clients(server_settings, max_creates_per_minute=PER_MINUTE)
+        with two_accounts(server_settings, max_creates_per_minute=PER_MINUTE) as clients:
+            yield clients
 
     def test_answers_say_what_is_left_until_nothing_is(self, clients: list[TestClient]) -> None:
         answers = [clients[0].post("/v1/videos", json=BODY) for _ in range(PER_MINUTE)]
@@ -94,7 +86,8 @@ class TestJobs:
 
     @pytest.fixture
     def clients(self, server_settings: ServerSettings) -> Iterator[list[TestClient]]:
-        yield from two_clients(server_settings, max_live_jobs_per_key=2)
+        with two_accounts(server_settings, max_live_jobs_per_key=2) as clients:
+            yield clients
 
     def test_a_job_that_ends_makes_room(self, clients: list[TestClient], worker: Worker) -> None:
         client, other = clients

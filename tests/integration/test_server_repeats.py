@@ -10,10 +10,9 @@ from fastapi.testclient import TestClient
 from openai import DefaultHttpxClient, OpenAI
 from rq import Queue
 from rq.serializers import JSONSerializer
-from server_apps import Worker, create_video
+from server_apps import Worker, create_video, two_accounts
 
 from contract.records import Status
-from server.app import create_app
 from server.bodies import Body
 from server.dialect import validated
 from server.repeats import Origin, reserve
@@ -162,15 +161,9 @@ class TestTwoKeys:
     """Two accounts on one server."""
 
     @pytest.fixture
-    def server_settings(self, server_settings: ServerSettings) -> ServerSettings:
-        return ServerSettings(**dict(server_settings) | {"api_keys": ("first", "second")})
-
-    @pytest.fixture
     def clients(self, server_settings: ServerSettings) -> Iterator[list[TestClient]]:
-        app = create_app(server_settings)
-        keys = [{"authorization": f"Bearer {key}"} for key in ("first", "second")]
-        with TestClient(app, headers=keys[0]) as one, TestClient(app, headers=keys[1]) as two:
-            yield [one, two]
+        with two_accounts(server_settings) as clients:
+            yield clients
 
     def test_an_idempotency_key_belongs_to_its_account(self, clients: list[TestClient]) -> None:
         ids = {c.post("/v1/videos", json=BODY, headers=KEY).json()["id"] for c in clients}
