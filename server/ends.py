@@ -39,10 +39,12 @@ class Ends:
     async def listening(self) -> AsyncIterator[None]:
         """Hear of ends while the block runs."""
         listener = asyncio.create_task(self._listen())
-        yield
-        listener.cancel()
-        with suppress(asyncio.CancelledError):
-            await listener
+        try:
+            yield
+        finally:
+            listener.cancel()
+            with suppress(asyncio.CancelledError):
+                await listener
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[Watch]:
