@@ -72,11 +72,13 @@ def main() -> None:
     """Print a row for each threshold."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.approximations")
     parser.add_argument("thresholds", nargs="*", type=float, default=THRESHOLDS)
+    thresholds = parser.parse_args().thresholds
     torch.set_num_threads(1)
     pipeline = UniViGUPipeline.from_pretrained(shipped_checkpoint())
+    make(pipeline, 0, None)  # the first one of a process takes longer
     exact = [make(pipeline, seed, None) for seed in range(len(PROMPTS))]
     table = Table("threshold", "passes left out", "speed", "PSNR dB, worst", "same caption")
-    for threshold in parser.parse_args().thresholds:
+    for threshold in thresholds:
         near = [make(pipeline, seed, threshold) for seed in range(len(PROMPTS))]
         pairs = list(zip(near, exact, strict=True))
         table.add_row(

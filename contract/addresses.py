@@ -48,6 +48,10 @@ def check_url(url: str, allow_private: bool = False) -> tuple[str, int]:
     return parts.hostname, parts.port or ports[parts.scheme]
 
 
+class NoAnswer(ValueError):
+    """A host could not be looked up for now: the same question may be answered later."""
+
+
 def check_public(
     host: str, port: int, allow_private: bool = False, seconds: float = LOOKUP_SECONDS
 ) -> list[str]:
@@ -63,14 +67,17 @@ def check_public(
         Its addresses, in the order to try them; never empty.
 
     Raises:
-        ValueError: if the host does not resolve in time, or one of its addresses is not allowed.
+        NoAnswer: if the name servers do not answer now, or in time.
+        ValueError: if the host does not resolve, or one of its addresses is not allowed.
     """
     try:
         found = _look_up(host.strip("[]"), port, seconds)
     except TimeoutError as error:
-        raise ValueError(f"host {host!r} does not resolve within {seconds:.3g} s") from error
+        raise NoAnswer(f"host {host!r} does not resolve within {seconds:.3g} s") from error
     except (OSError, UnicodeError) as error:
-        raise ValueError(f"host {host!r} does not resolve") from error
+        is_later = getattr(error, "errno", None) == socket.EAI_AGAIN
+        kind = NoAnswer if is_later else ValueError
+        raise kind(f"host {host!r} does not resolve") from error
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         if not allow_private and not is_public(address):

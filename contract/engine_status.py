@@ -7,10 +7,11 @@ how much memory the engine takes.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import redis
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from contract.requests import Capabilities
 
@@ -60,11 +61,12 @@ def read_memory(connection: redis.Redis) -> dict[str, EngineMemory]:
     """Return the memory of each warm engine that has told of it, by worker."""
     keys = _beats(connection)
     values: Any = connection.mget(keys) if keys else []
-    return {
-        key.decode().removeprefix(_BEATS): EngineMemory.model_validate_json(value)
-        for key, value in zip(keys, values, strict=True)
-        if value
-    }
+    found = {}
+    for key, value in zip(keys, values, strict=True):
+        worker = key.decode().removeprefix(_BEATS)
+        with suppress(ValidationError):  # a worker of an older release tells nothing of it
+            found[worker] = EngineMemory.model_validate_json(value or b"")
+    return found
 
 
 def _beats(connection: redis.Redis) -> list[bytes]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from diffusers import AutoencoderKLWan
 
+from model.fp8 import has_fp8
 from model.transformer import UniViGUTransformer
 
 #: frames per chunk of the autoencoder, and frames that each of its convolutions remembers
@@ -86,6 +87,8 @@ def _forward_bytes(transformer: UniViGUTransformer, video_tokens: int) -> int:
     """Return the activations of one block: states and their float copies, and the expert's."""
     config, size = transformer.config, transformer.proj_out.weight.element_size()
     per_token = _width(transformer) * (10 * size + 24) + 2 * config.ffn_dim * size
+    if has_fp8(transformer):  # what is quantised is there as float32, too, before and after scaling
+        per_token += config.ffn_dim * (8 - size)
     return int((video_tokens + config.caption_length) * per_token)
 
 

@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
-import redis
 from redis.asyncio import Redis
 
 from contract.events import ENDS_CHANNEL
@@ -64,12 +63,14 @@ class Ends:
             await self._is_watched.wait()
             try:
                 await self._follow()
-            except redis.RedisError as error:
+            except Exception as error:  # who waits looks now and then without it
                 logger.warning("nothing is heard of jobs that end: %r", error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _follow(self) -> None:
-        connection = Redis.from_url(self._url, socket_keepalive=True, socket_timeout=None)
+        connection = Redis.from_url(
+            self._url, socket_keepalive=True, socket_timeout=None, health_check_interval=10
+        )
         async with connection, connection.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(ENDS_CHANNEL)
             while self._watchers:

@@ -21,6 +21,9 @@ BracketedStatusQuery = Annotated[
 
 class _Record(Protocol):
     @property
+    def id(self) -> str: ...
+
+    @property
     def status(self) -> str: ...
 
 
@@ -49,8 +52,10 @@ def read_page(
     found: list[Record] = []
     while (wanted := limit + 1 - len(found)) > 0:
         ids = list_ids(wanted, after)
-        found += [record for record in get_many(ids) if not statuses or record.status in statuses]
+        records = get_many(ids)
+        found += [record for record in records if not statuses or record.status in statuses]
         if len(ids) < wanted:
             break
-        after = ids[-1]
+        # nothing is behind an id that was deleted meanwhile
+        after = records[-1].id if records else ids[-1]
     return found[:limit], len(found) > limit

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import UploadFile
 
-from contract.addresses import check_public, check_url
+from contract.addresses import NoAnswer, check_public, check_url
 from contract.artifacts import file_key
 from contract.records import Status
 from contract.requests import SourceName
 from server import jobs
 from server.caption_request import CaptionCreate
-from server.errors import InvalidRequest, NotFound, shown
+from server.errors import InvalidRequest, NotFound, Unavailable, shown
 from server.files import MAX_NAME_CHARACTERS, source_file
 from server.pictures import pictures_upload
 from server.services import Services
@@ -104,6 +104,8 @@ def _checked(services: Services, url: str) -> str:
         if len(url) > MAX_URL_CHARACTERS:
             raise ValueError(f"{len(url)} characters; allowed: {MAX_URL_CHARACTERS}")
         check_public(*check_url(url, allow_private), allow_private)
+    except NoAnswer as error:
+        raise Unavailable(f"video_url: {error}", code="host_not_found_now") from error
     except ValueError as error:
         message = f"video_url: {error}"
         raise InvalidRequest(message, param="video_url", code="url_not_allowed") from error

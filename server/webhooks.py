@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from contract.addresses import NoAnswer
 from contract.delivery_records import Delivery, Try
 from contract.webhooks import DEFAULT_ID, EVENT_TYPES, Endpoint, check_webhook_url
-from server.errors import InvalidRequest, NotFound
+from server.errors import InvalidRequest, NotFound, Unavailable
 from server.services import Services
 
 
@@ -143,11 +144,14 @@ def checked_url(services: Services, url: str | None, param: str = "webhook_url")
 
     Raises:
         InvalidRequest: if they may not go there.
+        Unavailable: if that cannot be looked up now.
     """
     if not url:
         return ""
     try:
         check_webhook_url(url, services.settings.allow_private_urls)
+    except NoAnswer as error:
+        raise Unavailable(f"{param}: {error}", code="host_not_found_now") from error
     except ValueError as error:
         raise InvalidRequest(f"{param}: {error}", param=param) from error
     return url

@@ -117,12 +117,13 @@ class AsyncClient:
 
     async def jobs(self, kind: Kind, *statuses: str) -> AsyncIterator[Job]:
         """Yield jobs of a kind, the newest first: all, or those in the states that are named."""
-        after, has_more = None, True
-        while has_more:
-            page, has_more = await self._run(flows.page(kind, statuses, after))
+        page, has_more = await self._run(flows.page(kind, statuses, None))
+        while page:
+            rest = flows.page(kind, statuses, page[-1].id)  # now: these may be deleted by then
+            following = await self._run(rest) if has_more else ([], False)
             for job in page:
                 yield job
-            after = page[-1].id if page else None
+            page, has_more = following
 
     async def cancel(self, job: Job) -> None:
         """Ask for a job to stop, once."""

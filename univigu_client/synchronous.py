@@ -118,11 +118,12 @@ class Client:
 
     def jobs(self, kind: Kind, *statuses: str) -> Iterator[Job]:
         """Yield jobs of a kind, the newest first: all, or those in the states that are named."""
-        after, has_more = None, True
-        while has_more:
-            page, has_more = self._run(flows.page(kind, statuses, after))
+        page, has_more = self._run(flows.page(kind, statuses, None))
+        while page:
+            rest = flows.page(kind, statuses, page[-1].id)  # now: these may be deleted by then
+            following = self._run(rest) if has_more else ([], False)
             yield from page
-            after = page[-1].id if page else None
+            page, has_more = following
 
     def cancel(self, job: Job) -> None:
         """Ask for a job to stop, once."""

@@ -6,7 +6,6 @@ decompressed; the time is counted over the whole of it, from the first name to t
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from urllib.parse import urljoin
 import httpcore2
 import httpx2
 
-from contract.addresses import LOOKUP_SECONDS, check_public, check_url
+from contract.addresses import LOOKUP_SECONDS, NoAnswer, check_public, check_url
 
 MAX_REDIRECTS = 5
 _CONNECT_SECONDS = 10.0
@@ -187,12 +186,8 @@ class _CheckedNetwork(httpcore2.NetworkBackend):
         seconds = min(LOOKUP_SECONDS, self.left())
         try:
             return check_public(host, port, self._allow_private, seconds)
-        except ValueError as error:
-            cause = error.__cause__
-            is_later = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
-            if is_later or isinstance(cause, TimeoutError):
-                raise httpcore2.ConnectError(str(error)) from error
-            raise
+        except NoAnswer as error:
+            raise httpcore2.ConnectError(str(error)) from error
 
     def _connect(self, address: str, port: int) -> httpcore2.NetworkStream:
         seconds = min(_CONNECT_SECONDS, self.left())

@@ -45,6 +45,8 @@ _BUSY_SECONDS, _IDLE_SECONDS = 0.1, 1.0
 _AWAY = (redis.RedisError, BaseError, OSError)
 #: a step that goes on at the end of the process is waited for
 _LEAVE_SECONDS = 2.0
+#: lines that are refused fill no queue: a batch of them must not keep the others waiting
+_STEP_SECONDS = 1.0
 #: lines written off at once
 _WRITTEN_OFF = 200
 
@@ -167,7 +169,8 @@ class BatchDriver:
         """Start lines until enough jobs wait, or no more can be started now."""
         waiting = self._services.queue.keys()[ENDPOINTS[batch.endpoint].kind].waiting
         offset = batch.offset
-        while int(self._services.redis.llen(waiting)) < max_waiting:
+        end = time.monotonic() + _STEP_SECONDS
+        while time.monotonic() < end and int(self._services.redis.llen(waiting)) < max_waiting:
             raw = self._inputs.line_at(batch, offset)
             if raw is None or not self._start_line(batch, raw):
                 return

@@ -29,7 +29,8 @@ def start_batch(services: Services, record: BatchRecord) -> None:
         message = f"input_file_id: the bytes of {record.input_file_id!r} are gone"
         raise InvalidRequest(message, param="input_file_id") from error
     if not services.batches.create(record, limit):  # others were faster
-        services.artifacts.delete_all(batch_folder(record.id))
+        if services.batches.get(record.id) is None:  # else a repeat of this has been let in
+            services.artifacts.delete_all(batch_folder(record.id))
         raise _too_many(limit)
 
 

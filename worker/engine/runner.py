@@ -48,6 +48,8 @@ class ModelRunner:
         self._checkpoint = f"{path.resolve().name}@{fingerprint(path)}"
         self._settings = settings
         self._device = device = choose_device(settings.device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # whose memory is asked for without a name
         if settings.num_threads is not None:
             torch.set_num_threads(settings.num_threads)
         self._pipeline = UniViGUPipeline.from_pretrained(path, dtype=choose_dtype(settings, device))

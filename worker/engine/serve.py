@@ -41,5 +41,5 @@ def serve(
     patience = run.settings().grace_seconds + _MARGIN_SECONDS
     signal.signal(signal.SIGTERM, lambda *_: loop.stop(patience))
     pulse.warm(capabilities)
-    with listener, tracing("univigu-engine", **{"univigu.checkpoint": capabilities.checkpoint}):
+    with tracing("univigu-engine", **{"univigu.checkpoint": capabilities.checkpoint}), listener:
         loop.run()
