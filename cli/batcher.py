@@ -6,8 +6,8 @@ server paces them, so that they keep nobody else waiting.
 
 from __future__ import annotations
 
-import json
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -15,27 +15,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
-from cli.sent import KEPT_SECONDS, Body, Sent, SentLines
+from cli.sent import KEPT_SECONDS, Body, Outcome, Sent, SentLines
 from univigu_client import ApiError, Batch, Client, Job
-from univigu_client.answers import read_job
 
 _MAX_BATCHES = 2
 _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 10.0
-
-
-#: what comes of a request
-Outcome = Job | ApiError
+#: how long a server may give no answer before its batches are given up
+_AWAY_SECONDS = 600.0
 
 
 @dataclass
 class Line:
-    """A request on its way; `done` and `total` are lines of its batch."""
+    """A request on its way; `done` and `total` are lines of its batch.
+
+    `is_over` says, once there is an outcome, that no batch goes on with the request's file.
+    """
 
     body: Body
     outcome: Future[Outcome] = field(default_factory=Future)
     done: int = 0
     total: int = 0
+    is_over: bool = False
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Batcher:
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._gathered: dict[str, Line] = {}
         self._groups: dict[str, _Group] = {}
+        self._away_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
 
     def __enter__(self) -> Self:
@@ -85,7 +87,7 @@ class Batcher:
         with self._lock:
             line = self._on_its_way(key)
             sent = self._sent.find(key)
-            if line is None and sent and sent.outcome and isinstance(_read(sent.outcome), Job):
+            if line is None and sent and isinstance(sent.outcome, Job):
                 line = _ended(sent)
             return line or self._gathered.setdefault(key, Line(body))
 
@@ -134,28 +136,47 @@ class Batcher:
     def _advance(self, token: str, group: _Group) -> None:
         """Look at a batch, and hand out what has come of it once it has ended."""
         outcomes: Mapping[str, Outcome] = {}
+        is_over = True
         try:
             group.batch = batch = self._look(token, group.batch)
             for line in [*group.lines.values()]:
                 line.done, line.total = batch.completed + batch.failed, batch.total
+            if batch.has_ended:
+                outcomes = self._client.outcomes(batch)
+            self._away_since = None
             if not batch.has_ended:
                 return
-            outcomes = self._client.outcomes(batch)
-            self._sent.settle(token, {key: _written(found) for key, found in outcomes.items()})
             otherwise = ApiError(0, batch.errors or f"{batch.id} is {batch.status}")
-            for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
-                if file_id:
-                    self._client.delete_file(file_id)
+            self._sent.settle(token, outcomes)
+            self._forget(batch)
         except ApiError as error:
-            if error.code == "too_many_batches":  # others of the same key go on
+            if self._may_pass(error):
                 return
             # what is wrong with the batch is nothing that is wrong with a video
             status = error.status if error.status in (401, 403) else 0
             otherwise = ApiError(status, f"no batch: {error}", error.code)
+            is_over = not _is_away(error)
         with self._lock:
             del self._groups[token]
         for key, line in group.lines.items():
+            line.is_over = is_over
             line.outcome.set_result(outcomes.get(key, otherwise))
+
+    def _may_pass(self, error: ApiError) -> bool:
+        """Whether to look again later; a batch goes on while nobody can look at it."""
+        if not _is_away(error):
+            self._away_since = None
+            return error.code == "too_many_batches"  # others of the same key go on
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+        return time.monotonic() - self._away_since < _AWAY_SECONDS
+
+    def _forget(self, batch: Batch) -> None:
+        """Delete what the server keeps of an ended batch; in the end it does so itself."""
+        with suppress(ApiError):
+            for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
+                if file_id:
+                    self._client.delete_file(file_id)
 
     def _look(self, token: str, batch: Batch | None) -> Batch:
         """Return a batch as it stands; makes it if that has not happened yet."""
@@ -172,17 +193,10 @@ class Batcher:
 
 
 def _ended(sent: Sent) -> Line:
-    line = Line(sent.body)
-    line.outcome.set_result(_read(sent.outcome))
+    line = Line(sent.body, is_over=True)
+    line.outcome.set_result(sent.outcome)
     return line
 
 
-def _written(outcome: Outcome) -> str:
-    if isinstance(outcome, Job):
-        return json.dumps({"job": dict(outcome.fields)})
-    return json.dumps({"error": [outcome.status, str(outcome), outcome.code, outcome.param]})
-
-
-def _read(text: str) -> Outcome:
-    found = json.loads(text)
-    return read_job("captions", found["job"]) if "job" in found else ApiError(*found["error"])
+def _is_away(error: ApiError) -> bool:
+    return error.status == 0 or error.status >= 500

@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cli.backend import Description, OnStep, TextWish
-from cli.batcher import Batcher, Line, Outcome
+from cli.batcher import Batcher, Line
 from cli.remote import caption_fields, description, in_items_words, is_final
 from cli.room import Room
-from cli.sent import KEPT_SECONDS, SentLines
+from cli.sent import KEPT_SECONDS, Outcome, SentLines
 from univigu_client import ApiError, Client, Job
 
 #: videos that are uploaded at the same time
@@ -59,8 +59,7 @@ class BatchingModel:
         line = self._batcher.find(key)
         if line is None:
             return None
-        outcome = self._outcome(line, on_step)
-        self._discard(line.body["file_id"])
+        outcome = self._outcome(line, line.body["file_id"], on_step)
         is_settled = isinstance(outcome, Job) or is_final(outcome)
         return outcome if is_settled else None
 
@@ -89,21 +88,20 @@ class BatchingModel:
                 )
         except ApiError as error:
             return error
-        try:
-            line = self._batcher.add(key, {"file_id": file_id, **caption_fields(wish)})
-            return self._outcome(line, on_step)
-        finally:
-            self._discard(file_id)
+        line = self._batcher.add(key, {"file_id": file_id, **caption_fields(wish)})
+        return self._outcome(line, file_id, on_step)
 
-    def _outcome(self, line: Line, on_step: OnStep) -> Outcome:
-        while True:
+    def _outcome(self, line: Line, file_id: str, on_step: OnStep) -> Outcome:
+        """Wait for what comes of a request, whose file is not needed from then on."""
+        outcome: Outcome | None = None
+        while outcome is None:
             on_step(line.done, max(line.total, 1))
             with suppress(TimeoutError):
-                return line.outcome.result(_LOOK_SECONDS)
-
-    def _discard(self, file_id: str) -> None:
-        with suppress(ApiError):  # in the end the server deletes it
-            self._client.delete_file(file_id)
+                outcome = line.outcome.result(_LOOK_SECONDS)
+        if line.is_over:
+            with suppress(ApiError):  # in the end the server deletes it
+                self._client.delete_file(file_id)
+        return outcome
 
 
 @contextmanager

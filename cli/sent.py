@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from cli.items import BadOption
+from univigu_client import ApiError, Job
+from univigu_client.answers import read_job
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sent_lines (
@@ -40,15 +42,17 @@ _RECENT_SECONDS = 3600.0
 
 #: the fields of a caption request
 Body = dict[str, Any]
+#: what comes of it
+Outcome = Job | ApiError
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A line that was sent; `token` names its batch, and `outcome` is empty before there is one."""
+    """A line that was sent; `token` names its batch."""
 
     token: str
     body: Body
-    outcome: str
+    outcome: Outcome | None
 
 
 class SentLines:
@@ -93,9 +97,9 @@ class SentLines:
         with self._lock, self._connection as connection:
             connection.execute("UPDATE sent_lines SET batch = ? WHERE token = ?", (batch_id, token))
 
-    def settle(self, token: str, outcomes: Mapping[str, str]) -> None:
+    def settle(self, token: str, outcomes: Mapping[str, Outcome]) -> None:
         """Note what has come of the lines of a batch, by their keys."""
-        rows = [(outcome, token, key) for key, outcome in outcomes.items()]
+        rows = [(_written(outcome), token, key) for key, outcome in outcomes.items()]
         with self._lock, self._connection as connection:
             query = "UPDATE sent_lines SET outcome = ? WHERE token = ? AND key = ?"
             connection.executemany(query, rows)
@@ -105,7 +109,10 @@ class SentLines:
         """Return a line that was sent."""
         query = "SELECT token, body, outcome FROM sent_lines WHERE server = ? AND key = ?"
         rows = self._rows(query, self._server, key)
-        return Sent(rows[0][0], json.loads(rows[0][1]), rows[0][2]) if rows else None
+        if not rows:
+            return None
+        token, body, outcome = rows[0]
+        return Sent(token, json.loads(body), _read(outcome) if outcome else None)
 
     def batch_of(self, token: str) -> tuple[str, dict[str, Body]]:
         """Return the id of a batch, empty if it may not have been made, and its lines in order."""
@@ -124,3 +131,14 @@ class SentLines:
     def _rows(self, query: str, *values: object) -> list[Any]:
         with self._lock:
             return self._connection.execute(query, values).fetchall()
+
+
+def _written(outcome: Outcome) -> str:
+    if isinstance(outcome, Job):
+        return json.dumps({"job": dict(outcome.fields)})
+    return json.dumps({"error": [outcome.status, str(outcome), outcome.code, outcome.param]})
+
+
+def _read(text: str) -> Outcome:
+    found = json.loads(text)
+    return read_job("captions", found["job"]) if "job" in found else ApiError(*found["error"])

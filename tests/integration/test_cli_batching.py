@@ -16,7 +16,7 @@ from cli.items import BadOption, ItemFailed
 from cli.sent import SentLines
 from contract.batches import BatchStore
 from contract.records import Status
-from univigu_client import Client
+from univigu_client import ApiError, Client
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -176,6 +176,59 @@ def test_a_server_that_is_away_fails_the_item_for_now(wish, tmp_path):
             with pytest.raises(ItemFailed, match="no answer") as failed:
                 BatchingModel(client, batcher).describe(wish("a"), nothing)
     assert not failed.value.is_final
+
+
+@pytest.fixture
+def outage(monkeypatch):
+    """Let the server answer nobody who looks at a batch; counts the looks."""
+    retrieve, looks = Client.retrieve_batch, []
+
+    def refuse(self, batch_id):
+        looks.append(batch_id)
+        raise ApiError(503 if len(looks) % 2 else 0, "nobody is there")
+
+    @contextmanager
+    def begin():
+        monkeypatch.setattr(Client, "retrieve_batch", refuse)
+        yield looks
+        monkeypatch.setattr(Client, "retrieve_batch", retrieve)
+
+    return begin
+
+
+def test_a_batch_goes_on_while_the_server_gives_no_answer(
+    caption, captioner, wish, live_url, outage
+):
+    captioner.is_held = True
+    with caption() as backend, ThreadPoolExecutor(1) as pool:
+        call = pool.submit(backend.describe, wish("a"), nothing)
+        until(captioner.records)
+        with outage() as looks:
+            until(lambda: len(looks) >= 4)
+            assert len(files(live_url)) == 1
+        captioner.is_held = False
+        assert call.result(60).text == "shows a"
+    assert len(captioner.records()) == 1
+    assert files(live_url) == []
+
+
+def test_a_server_that_stays_away_fails_the_item_and_keeps_its_video(
+    caption, captioner, wish, live_url, outage, monkeypatch
+):
+    monkeypatch.setattr("cli.batcher._AWAY_SECONDS", 0.1)
+    captioner.is_held = True
+    with caption() as backend, ThreadPoolExecutor(1) as pool:
+        call = pool.submit(backend.describe, wish("a"), nothing)
+        until(captioner.records)
+        with outage(), pytest.raises(ItemFailed, match="nobody is there") as failed:
+            call.result(60)
+    assert not failed.value.is_final
+    assert len(files(live_url)) == 1
+    captioner.is_held = False
+    with caption() as backend:
+        assert backend.describe(wish("a"), nothing).text == "shows a"
+    assert len(captioner.records()) == 1
+    assert files(live_url) == []
 
 
 def test_an_option_that_the_server_refuses_is_the_commands(caption, captioner, wish):
