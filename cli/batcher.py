@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
-from cli.sent import KEPT_SECONDS, Body, Outcome, Sent, SentLines
+from cli.sent import KEPT_SECONDS, Body, Outcome, SentLines
 from univigu_client import ApiError, Batch, Client, Job
 
 _MAX_BATCHES = 2
@@ -71,13 +71,17 @@ class Batcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Cancel what has not ended; a server that is gone needs no telling."""
+        """Cancel what has not ended, then delete its videos; an earlier call's batch goes on."""
         self._stop.set()
         self._thread.join(_STOP_SECONDS)
-        with suppress(ApiError):
-            for group in self._groups.values():
-                if group.is_own and group.batch:
-                    self._client.cancel_batch(group.batch)
+        with self._lock:
+            groups = [group for group in self._groups.values() if group.is_own]
+            lines = [self._gathered, *(group.lines for group in groups)]
+            file_ids = {line.body["file_id"] for each in lines for line in each.values()}
+        for batch in filter(None, (group.batch for group in groups)):
+            with suppress(ApiError):  # a server that is gone needs no telling
+                self._client.cancel_batch(batch)
+        self._delete(*file_ids)
 
     def add(self, key: str, body: Body) -> Line:
         """Send a request, by a key that is the same for the same request.
@@ -88,7 +92,7 @@ class Batcher:
             line = self._on_its_way(key)
             sent = self._sent.find(key)
             if line is None and sent and isinstance(sent.outcome, Job):
-                line = _ended(sent)
+                line = _ended(sent.body, sent.outcome)
             return line or self._gathered.setdefault(key, Line(body))
 
     def find(self, key: str) -> Line | None:
@@ -99,7 +103,7 @@ class Batcher:
             if line or sent is None:
                 return line
             if sent.outcome:
-                return _ended(sent)
+                return _ended(sent.body, sent.outcome)
             group = self._groups.setdefault(sent.token, _Group({}, is_own=False))
             return group.lines.setdefault(key, Line(sent.body))
 
@@ -114,7 +118,8 @@ class Batcher:
             try:
                 self._begin_batch()
                 for token, group in [*self._groups.items()]:
-                    self._advance(token, group)
+                    if not self._stop.is_set():
+                        self._advance(token, group)
             except Exception as error:  # a defect is raised where the outcomes are waited for
                 with self._lock:
                     groups = [self._gathered, *(group.lines for group in self._groups.values())]
@@ -148,7 +153,7 @@ class Batcher:
                 return
             otherwise = ApiError(0, batch.errors or f"{batch.id} is {batch.status}")
             self._sent.settle(token, outcomes)
-            self._forget(batch)
+            self._delete(batch.input_file_id, batch.output_file_id, batch.error_file_id)
         except ApiError as error:
             if self._may_pass(error):
                 return
@@ -171,12 +176,14 @@ class Batcher:
             self._away_since = time.monotonic()
         return time.monotonic() - self._away_since < _AWAY_SECONDS
 
-    def _forget(self, batch: Batch) -> None:
-        """Delete what the server keeps of an ended batch; in the end it does so itself."""
-        with suppress(ApiError):
-            for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
-                if file_id:
-                    self._client.delete_file(file_id)
+    def _delete(self, *file_ids: str | None) -> None:
+        """Delete files, of which some may have gone; what is left the server deletes in the end."""
+        for file_id in filter(None, file_ids):
+            try:
+                self._client.delete_file(file_id)
+            except ApiError as error:
+                if _is_away(error):
+                    return
 
     def _look(self, token: str, batch: Batch | None) -> Batch:
         """Return a batch as it stands; makes it if that has not happened yet."""
@@ -192,9 +199,9 @@ class Batcher:
         return batch
 
 
-def _ended(sent: Sent) -> Line:
-    line = Line(sent.body, is_over=True)
-    line.outcome.set_result(sent.outcome)
+def _ended(body: Body, outcome: Outcome) -> Line:
+    line = Line(body, is_over=True)
+    line.outcome.set_result(outcome)
     return line
 
 

@@ -83,6 +83,7 @@ class BatchingModel:
     def _outcome_of_new(self, wish: TextWish, key: str, on_step: OnStep) -> Outcome:
         try:
             with self._uploads:
+                on_step(0, 1)
                 file_id = self._client.upload(
                     wish.path, idempotency_key=f"video {key}", lifetime_seconds=KEPT_SECONDS
                 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from univigu_client.answers import ApiError, Job, Kind, StillRunning, read_error, read_job
 from univigu_client.calls import Call
-from univigu_client.flows import Flow, Pause, answered
+from univigu_client.flows import SHORT_SECONDS, Flow, Pause, answered
 
 _ENDS = ("completed", "failed", "cancelled", "expired")
 _PAUSE_SECONDS = 2.0
@@ -125,8 +125,9 @@ def wait_batch(batch: Batch, on_progress: OnBatch | None, timeout: float | None)
 
 
 def cancel_batch(batch: Batch) -> Flow[Batch]:
-    """Ask for a batch to stop."""
-    answer = yield from answered(Call("POST", f"{batch.path}/cancel"))
+    """Ask once for a batch to stop."""
+    call = Call("POST", f"{batch.path}/cancel", timeout=SHORT_SECONDS)
+    answer = yield from answered(call, tries=1)
     return _read(answer.json())
 
 

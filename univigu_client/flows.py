@@ -43,7 +43,7 @@ _BUSY_CODES = (
     "too_many_batches",
 )
 _BUSY_PAUSE_SECONDS = 2.0
-_SHORT_SECONDS = 5.0
+SHORT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def wait(job: Job, on_progress: OnProgress | None, timeout: float | None) -> Flo
 def cancel(job: Job) -> Flow[None]:
     """Ask once for a job to stop; a server that is gone needs no telling."""
     with suppress(httpx2.TransportError):
-        yield Call("POST", f"{job.path}/cancel", timeout=_SHORT_SECONDS)
+        yield Call("POST", f"{job.path}/cancel", timeout=SHORT_SECONDS)
 
 
 def delete(job: Job) -> Flow[None]:
@@ -136,17 +136,17 @@ def checkpoint() -> Flow[str]:
 def is_ready() -> Flow[bool]:
     """Ask once whether a job would be done now."""
     try:
-        answer: httpx2.Response = yield Call("GET", "/readyz", timeout=_SHORT_SECONDS)
+        answer: httpx2.Response = yield Call("GET", "/readyz", timeout=SHORT_SECONDS)
     except httpx2.TransportError:
         return False
     return answer.status_code == 200
 
 
-def answered(call: Call) -> Flow[httpx2.Response]:
+def answered(call: Call, tries: int = _TRIES) -> Flow[httpx2.Response]:
     """Send a call that may be repeated until it gets a good answer.
 
     Raises:
-        ApiError: if the server refuses, is busy for minutes, or fails several times in a row.
+        ApiError: if the server refuses, is busy for minutes, or fails `tries` times in a row.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
     failures = 0
@@ -161,7 +161,7 @@ def answered(call: Call) -> Flow[httpx2.Response]:
             yield Pause(float(answer.headers.get("retry-after", _BUSY_PAUSE_SECONDS)))
             continue
         failures += 1
-        if failures == _TRIES or 0 < error.status < 500:
+        if failures == tries or 0 < error.status < 500:
             raise error
         yield Pause(_PAUSE_SECONDS * 2**failures)
 
