@@ -164,8 +164,10 @@ class Batcher:
         with self._lock:
             del self._groups[token]
         for key, line in group.lines.items():
-            line.is_over = is_over
-            line.outcome.set_result(outcomes.get(key, otherwise))
+            sent = self._sent.find(key)  # another call of the same index may have been faster
+            known = outcomes.get(key) or (sent and sent.outcome)
+            line.is_over = is_over or known is not None
+            line.outcome.set_result(known or otherwise)
 
     def _may_pass(self, error: ApiError) -> bool:
         """Whether to look again later; a batch goes on while nobody can look at it."""

@@ -81,6 +81,9 @@ def create_batch(
     """Start many jobs of a kind; the keys of `requests` name them.
 
     `lifetime_seconds` is how long the server keeps requests and outcomes.
+
+    Raises:
+        ApiError: `too_many_batches` at once, since one may last for hours.
     """
     url = f"/v1/{kind}"
     lines = [

@@ -35,13 +35,7 @@ _TRIES = 4
 _PAUSE_SECONDS = 0.2
 #: how long a server may say that it is loading, full or asked too often
 _BUSY_SECONDS = 300.0
-_BUSY_CODES = (
-    "model_loading",
-    "queue_full",
-    "rate_limit_exceeded",
-    "too_many_jobs",
-    "too_many_batches",
-)
+_BUSY_CODES = ("model_loading", "queue_full", "rate_limit_exceeded", "too_many_jobs")
 _BUSY_PAUSE_SECONDS = 2.0
 SHORT_SECONDS = 5.0
 

@@ -11,6 +11,7 @@ from cli_house import until
 from cli.backend import TextWish
 from cli.batcher import Batcher
 from cli.batching import BatchingModel
+from cli.crew import Stopped
 from cli.index import CaptionIndex
 from cli.items import BadOption, ItemFailed
 from cli.sent import SentLines
@@ -82,6 +83,16 @@ def nothing(at, of):
     pass
 
 
+def stops(is_over):
+    """Return a check that raises once that is set, as an interrupt does."""
+
+    def check(at, of):
+        if is_over.is_set():
+            raise Stopped
+
+    return check
+
+
 def test_videos_of_many_threads_share_batches(caption, captioner, wish, live_url):
     captioner.is_held = True
     with caption() as backend, ThreadPoolExecutor(12) as pool:
@@ -121,6 +132,24 @@ def test_a_call_goes_on_with_the_batches_of_one_that_was_killed(caption, caption
     assert texts == [f"shows {number}" for number in range(5)]
     assert len(captioner.records()) == 5
     assert files(live_url) == []
+
+
+def test_what_another_call_has_settled_meanwhile_is_known(
+    caption, captioner, wish, live_url, monkeypatch
+):
+    outcomes = Client.outcomes
+
+    def late(self, batch):
+        monkeypatch.setattr(Client, "outcomes", outcomes)
+        with caption() as other:
+            assert other.describe(wish("a"), nothing).text == "shows a"
+        assert files(live_url, "batch_output") == []
+        return outcomes(self, batch)
+
+    monkeypatch.setattr(Client, "outcomes", late)
+    with caption() as backend:
+        assert backend.describe(wish("a"), nothing).text == "shows a"
+    assert len(captioner.records()) == 1
 
 
 @pytest.mark.parametrize("point", ["before the batch was made", "before that was noted"])
@@ -167,6 +196,49 @@ def test_a_batch_that_a_busy_server_had_no_time_for_is_sent_again(caption, capti
         until(lambda: captioner.worker.jobs.get(record.id).status is Status.CANCELLED)
         captioner.is_held = False
         assert call.result(60).text == "shows a"
+
+
+def test_an_interrupt_cancels_the_batches_before_their_videos_are_deleted(
+    caption, captioner, wish, live_url, monkeypatch
+):
+    captioner.is_held, cancel, kept = True, Client.cancel_batch, []
+
+    def noting(self, batch):
+        kept.append(len(files(live_url)))
+        return cancel(self, batch)
+
+    monkeypatch.setattr(Client, "cancel_batch", noting)
+    is_over = threading.Event()
+    with caption() as backend, ThreadPoolExecutor(3) as pool:
+        wishes = [wish(f"{number}") for number in range(3)]
+        calls = [pool.submit(backend.describe, each, stops(is_over)) for each in wishes]
+        until(lambda: captioner.records() and len(files(live_url)) == 3)
+        is_over.set()
+        for call in calls:
+            with pytest.raises(Stopped):
+                call.result(60)
+    assert {*kept} == {3}
+    assert files(live_url) == []
+
+
+def test_an_interrupt_begins_no_upload(caption, captioner, wish, monkeypatch):
+    captioner.is_held, upload = True, Client.upload
+    is_over, may_end, begun = threading.Event(), threading.Event(), []
+
+    def slow(self, path, **fields):
+        begun.append(path)
+        may_end.wait(60)
+        return upload(self, path, **fields)
+
+    monkeypatch.setattr(Client, "upload", slow)
+    with caption() as backend, ThreadPoolExecutor(8) as pool:
+        wishes = [wish(f"{number}") for number in range(8)]
+        calls = [pool.submit(backend.describe, each, stops(is_over)) for each in wishes]
+        until(lambda: len(begun) == 4)
+        is_over.set()
+        may_end.set()
+        assert {type(call.exception(60)) for call in calls} == {Stopped}
+    assert len(begun) == 4
 
 
 def test_a_server_that_is_away_fails_the_item_for_now(wish, tmp_path):
@@ -251,3 +323,25 @@ class TestQuota:
             calls = [pool.submit(backend.describe, each, nothing) for each in wishes]
             assert all(call.result(100).text.startswith("shows 0") for call in calls)
         assert len(captioner.records()) == 8
+
+
+class TestBatchLimit:
+    """A key that may have one batch under way, and no more."""
+
+    @pytest.fixture
+    def server_settings(self, server_settings):
+        return server_settings.model_copy(update={"max_live_batches_per_key": 1})
+
+    def test_a_batch_too_many_waits_and_keeps_no_other_from_its_outcomes(
+        self, caption, captioner, wish
+    ):
+        captioner.is_held = True
+        with caption() as backend, ThreadPoolExecutor(2) as pool:
+            first = pool.submit(backend.describe, wish("a"), nothing)
+            until(captioner.records)
+            second = pool.submit(backend.describe, wish("b"), nothing)
+            until(lambda: len(backend._batcher._groups) == 2)
+            captioner.is_held = False
+            assert first.result(20).text == "shows a"
+            assert second.result(20).text == "shows b"
+        assert len(batches(captioner.worker)) == 2
