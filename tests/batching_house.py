@@ -1,15 +1,22 @@
 """The server's side of a library that is sent in batches, with the model played by a thread."""
 
 import threading
+from contextlib import contextmanager
 
 import httpx2
 import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from cli.backend import TextWish
+from cli.batcher import Batcher
+from cli.batching import BatchingModel
+from cli.index import CaptionIndex
+from cli.sent import SentLines
 from contract.batches import BatchStore
 from contract.errors import ErrorInfo
 from contract.records import Status
+from univigu_client import Client
 
 
 class Model:
@@ -59,6 +66,34 @@ def captioner(worker):
     found = Model(worker)
     yield found
     found.close()
+
+
+@pytest.fixture
+def wish(tmp_path):
+    def make(content, **fields):
+        path = tmp_path / f"{content}.mp4"
+        path.write_text(content)
+        return TextWish(path, None, 3, key=f"key of {content or None}", **fields)
+
+    return make
+
+
+@pytest.fixture
+def caption(live_url, tmp_path):
+    """Start captioning as one call of the command; gives the backend."""
+    index = tmp_path / "captions.db"
+
+    @contextmanager
+    def begin():
+        with CaptionIndex(index), Client(live_url) as client, SentLines(index, live_url) as sent:
+            with Batcher(client, sent) as batcher:
+                yield BatchingModel(client, batcher)
+
+    return begin
+
+
+def nothing(at, of):
+    pass
 
 
 def files(url, purpose="user_data"):

@@ -5,19 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import pytest
-from batching_house import batches, files
+from batching_house import batches, files, nothing
 from cli_house import until
 
-from cli.backend import TextWish
 from cli.batcher import Batcher
 from cli.batching import BatchingModel
-from cli.crew import Stopped
 from cli.index import CaptionIndex
 from cli.items import BadOption, ItemFailed
 from cli.sent import SentLines
 from contract.batches import BatchStore
 from contract.records import Status
-from univigu_client import ApiError, Client
+from univigu_client import Client
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -26,30 +24,6 @@ pytestmark = pytest.mark.timeout(120)
 def looks(monkeypatch):
     monkeypatch.setattr("cli.batcher._LOOK_SECONDS", 0.05)
     monkeypatch.setattr("cli.batching._LOOK_SECONDS", 0.05)
-
-
-@pytest.fixture
-def wish(tmp_path):
-    def make(content, **fields):
-        path = tmp_path / f"{content}.mp4"
-        path.write_text(content)
-        return TextWish(path, None, 3, key=f"key of {content or None}", **fields)
-
-    return make
-
-
-@pytest.fixture
-def caption(live_url, tmp_path):
-    """Start captioning as one call of the command; gives the backend."""
-    index = tmp_path / "captions.db"
-
-    @contextmanager
-    def begin():
-        with CaptionIndex(index), Client(live_url) as client, SentLines(index, live_url) as sent:
-            with Batcher(client, sent) as batcher:
-                yield BatchingModel(client, batcher)
-
-    return begin
 
 
 @contextmanager
@@ -77,20 +51,6 @@ def killed_call(caption, wishes):
                 is_over.set()
         for call in calls:
             call.result()
-
-
-def nothing(at, of):
-    pass
-
-
-def stops(is_over):
-    """Return a check that raises once that is set, as an interrupt does."""
-
-    def check(at, of):
-        if is_over.is_set():
-            raise Stopped
-
-    return check
 
 
 def test_videos_of_many_threads_share_batches(caption, captioner, wish, live_url):
@@ -132,24 +92,6 @@ def test_a_call_goes_on_with_the_batches_of_one_that_was_killed(caption, caption
     assert texts == [f"shows {number}" for number in range(5)]
     assert len(captioner.records()) == 5
     assert files(live_url) == []
-
-
-def test_what_another_call_has_settled_meanwhile_is_known(
-    caption, captioner, wish, live_url, monkeypatch
-):
-    outcomes = Client.outcomes
-
-    def late(self, batch):
-        monkeypatch.setattr(Client, "outcomes", outcomes)
-        with caption() as other:
-            assert other.describe(wish("a"), nothing).text == "shows a"
-        assert files(live_url, "batch_output") == []
-        return outcomes(self, batch)
-
-    monkeypatch.setattr(Client, "outcomes", late)
-    with caption() as backend:
-        assert backend.describe(wish("a"), nothing).text == "shows a"
-    assert len(captioner.records()) == 1
 
 
 @pytest.mark.parametrize("point", ["before the batch was made", "before that was noted"])
@@ -198,49 +140,6 @@ def test_a_batch_that_a_busy_server_had_no_time_for_is_sent_again(caption, capti
         assert call.result(60).text == "shows a"
 
 
-def test_an_interrupt_cancels_the_batches_before_their_videos_are_deleted(
-    caption, captioner, wish, live_url, monkeypatch
-):
-    captioner.is_held, cancel, kept = True, Client.cancel_batch, []
-
-    def noting(self, batch):
-        kept.append(len(files(live_url)))
-        return cancel(self, batch)
-
-    monkeypatch.setattr(Client, "cancel_batch", noting)
-    is_over = threading.Event()
-    with caption() as backend, ThreadPoolExecutor(3) as pool:
-        wishes = [wish(f"{number}") for number in range(3)]
-        calls = [pool.submit(backend.describe, each, stops(is_over)) for each in wishes]
-        until(lambda: captioner.records() and len(files(live_url)) == 3)
-        is_over.set()
-        for call in calls:
-            with pytest.raises(Stopped):
-                call.result(60)
-    assert {*kept} == {3}
-    assert files(live_url) == []
-
-
-def test_an_interrupt_begins_no_upload(caption, captioner, wish, monkeypatch):
-    captioner.is_held, upload = True, Client.upload
-    is_over, may_end, begun = threading.Event(), threading.Event(), []
-
-    def slow(self, path, **fields):
-        begun.append(path)
-        may_end.wait(60)
-        return upload(self, path, **fields)
-
-    monkeypatch.setattr(Client, "upload", slow)
-    with caption() as backend, ThreadPoolExecutor(8) as pool:
-        wishes = [wish(f"{number}") for number in range(8)]
-        calls = [pool.submit(backend.describe, each, stops(is_over)) for each in wishes]
-        until(lambda: len(begun) == 4)
-        is_over.set()
-        may_end.set()
-        assert {type(call.exception(60)) for call in calls} == {Stopped}
-    assert len(begun) == 4
-
-
 def test_a_server_that_is_away_fails_the_item_for_now(wish, tmp_path):
     index = tmp_path / "captions.db"
     with CaptionIndex(index), Client("http://127.0.0.1:9") as client:
@@ -248,59 +147,6 @@ def test_a_server_that_is_away_fails_the_item_for_now(wish, tmp_path):
             with pytest.raises(ItemFailed, match="no answer") as failed:
                 BatchingModel(client, batcher).describe(wish("a"), nothing)
     assert not failed.value.is_final
-
-
-@pytest.fixture
-def outage(monkeypatch):
-    """Let the server answer nobody who looks at a batch; counts the looks."""
-    retrieve, looks = Client.retrieve_batch, []
-
-    def refuse(self, batch_id):
-        looks.append(batch_id)
-        raise ApiError(503 if len(looks) % 2 else 0, "nobody is there")
-
-    @contextmanager
-    def begin():
-        monkeypatch.setattr(Client, "retrieve_batch", refuse)
-        yield looks
-        monkeypatch.setattr(Client, "retrieve_batch", retrieve)
-
-    return begin
-
-
-def test_a_batch_goes_on_while_the_server_gives_no_answer(
-    caption, captioner, wish, live_url, outage
-):
-    captioner.is_held = True
-    with caption() as backend, ThreadPoolExecutor(1) as pool:
-        call = pool.submit(backend.describe, wish("a"), nothing)
-        until(captioner.records)
-        with outage() as looks:
-            until(lambda: len(looks) >= 4)
-            assert len(files(live_url)) == 1
-        captioner.is_held = False
-        assert call.result(60).text == "shows a"
-    assert len(captioner.records()) == 1
-    assert files(live_url) == []
-
-
-def test_a_server_that_stays_away_fails_the_item_and_keeps_its_video(
-    caption, captioner, wish, live_url, outage, monkeypatch
-):
-    monkeypatch.setattr("cli.batcher._AWAY_SECONDS", 0.1)
-    captioner.is_held = True
-    with caption() as backend, ThreadPoolExecutor(1) as pool:
-        call = pool.submit(backend.describe, wish("a"), nothing)
-        until(captioner.records)
-        with outage(), pytest.raises(ItemFailed, match="nobody is there") as failed:
-            call.result(60)
-    assert not failed.value.is_final
-    assert len(files(live_url)) == 1
-    captioner.is_held = False
-    with caption() as backend:
-        assert backend.describe(wish("a"), nothing).text == "shows a"
-    assert len(captioner.records()) == 1
-    assert files(live_url) == []
 
 
 def test_an_option_that_the_server_refuses_is_the_commands(caption, captioner, wish):
@@ -323,25 +169,3 @@ class TestQuota:
             calls = [pool.submit(backend.describe, each, nothing) for each in wishes]
             assert all(call.result(100).text.startswith("shows 0") for call in calls)
         assert len(captioner.records()) == 8
-
-
-class TestBatchLimit:
-    """A key that may have one batch under way, and no more."""
-
-    @pytest.fixture
-    def server_settings(self, server_settings):
-        return server_settings.model_copy(update={"max_live_batches_per_key": 1})
-
-    def test_a_batch_too_many_waits_and_keeps_no_other_from_its_outcomes(
-        self, caption, captioner, wish
-    ):
-        captioner.is_held = True
-        with caption() as backend, ThreadPoolExecutor(2) as pool:
-            first = pool.submit(backend.describe, wish("a"), nothing)
-            until(captioner.records)
-            second = pool.submit(backend.describe, wish("b"), nothing)
-            until(lambda: len(backend._batcher._groups) == 2)
-            captioner.is_held = False
-            assert first.result(20).text == "shows a"
-            assert second.result(20).text == "shows b"
-        assert len(batches(captioner.worker)) == 2
