@@ -18,7 +18,7 @@ CONTAINERS = {
     "ogv": ["-c:v", "libtheora"],
 }
 #: broken files among so many
-_BROKEN_EVERY = 10
+_BROKEN_EVERY = 11
 
 
 def make_library(folder, size):
