@@ -28,6 +28,7 @@ class Runner:
         self.closed = []
         self.order = []
         self.calls = []
+        self.is_held, self.go_on = threading.Event(), threading.Event()
 
     def answer(self, items):
         self.calls.append(sorted(items))
@@ -58,6 +59,9 @@ class Runner:
                 self.order.append(start.id)
                 if getattr(request, "prompt", "") == "slow":
                     time.sleep(0.01)
+                if getattr(request, "prompt", "") == "held" and step == 2:
+                    self.is_held.set()
+                    assert self.go_on.wait(10)
                 if getattr(request, "prompt", "") == "burst":
                     raise MemoryError
                 if getattr(request, "prompt", "") == "fail":

@@ -43,6 +43,15 @@ def test_caption_takes_the_next_steps_of_a_running_video(engine):
     assert engine.runner.order[first : first + 5] == ["c"] * 5
 
 
+def test_caption_that_comes_during_a_step_is_next(engine):
+    with engine.submit("v", "held", steps=5):
+        assert engine.runner.is_held.wait(10)
+        caption = engine.caption("c", steps=1)
+        engine.runner.go_on.set()
+        replies(caption)
+    assert engine.runner.order[:3] == ["v", "v", "c"]
+
+
 def test_client_that_says_nothing_holds_nobody_up(engine):
     with engine.connect():
         assert replies(engine.submit("v"))[-1].text == "v"

@@ -103,7 +103,11 @@ class Loop:
         with suppress(OSError):  # the slot may have left already
             connection, _ = self._listener.accept()
             connection.setblocking(False)
-            self._silent.append(connection)
+            # who has said what it wants already does not wait for another step
+            if select.select([connection], [], [], 0)[0]:
+                self._take(connection)
+            else:
+                self._silent.append(connection)
 
     def _take(self, connection: socket.socket) -> None:
         try:
