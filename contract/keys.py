@@ -44,9 +44,9 @@ class ApiKey(BaseModel):
     max_storage_bytes: int | None = Field(default=None, gt=0)
 
 
-def digest_of(secret: str) -> str:
+def digest_of(secret: bytes) -> str:
     """Return the hash by which a key is known; a random key needs no salt."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret).hexdigest()
 
 
 def is_key_id(account: str) -> bool:
@@ -102,7 +102,7 @@ class KeyStore:
         key = ApiKey(
             id=_ID_PREFIX + secrets.token_hex(8),
             name=name,
-            digest=digest_of(secret),
+            digest=digest_of(secret.encode()),
             hint=secret[-4:],
             scopes=scopes,
             created_at=time.time(),

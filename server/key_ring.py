@@ -6,13 +6,12 @@ costs no round trip of its own.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass
 
 import redis
 
-from contract.keys import ALL_SCOPES, ApiKey, KeyStore, is_key_id
+from contract.keys import ALL_SCOPES, ApiKey, KeyStore, digest_of, is_key_id
 from server.settings import ServerSettings
 
 FRESH_SECONDS = 1.0
@@ -47,7 +46,7 @@ class KeyRing:
         # how close a guess has come
         self._configured: dict[str, Caller] = {}
         for configured in settings.api_keys:
-            digest = hashlib.sha256(configured.get_secret_value().encode()).hexdigest()
+            digest = digest_of(configured.get_secret_value().encode())
             self._configured[digest] = Caller(digest[:32])
         self._is_required = bool(self._configured) or settings.require_keys
         self._keys: list[ApiKey] = []
@@ -131,4 +130,4 @@ class KeyRing:
 
 def _digest(token: bytes | None) -> str:
     """Return the hash of what a client sent; empty, and nobody's, where it sent nothing."""
-    return hashlib.sha256(token).hexdigest() if token is not None else ""
+    return digest_of(token) if token is not None else ""
