@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from univigu_client.answers import ApiError, Job, Kind, StillRunning, read_error, read_job
 from univigu_client.calls import Call
+from univigu_client.files import create_file, expiry
 from univigu_client.flows import SHORT_SECONDS, Flow, Pause, answered
 
 _ENDS = ("completed", "failed", "cancelled", "expired")
@@ -49,38 +48,20 @@ class Batch:
         return self.status in _ENDS
 
 
-def create_file(
-    content: Path | bytes,
-    purpose: str,
-    idempotency_key: str | None = None,
-    lifetime_seconds: int | None = None,
-) -> Flow[str]:
-    """Keep a file on the server, for so long if that is said; return its id."""
-    headers = {"idempotency-key": idempotency_key or str(uuid.uuid4())}
-    form = {"purpose": purpose}
-    for name, value in _expiry(lifetime_seconds).items():
-        form[f"expires_after[{name}]"] = str(value)
-    call = Call(
-        "POST", "/v1/files", form=form, upload=content, upload_field="file", headers=headers
-    )
-    answer = yield from answered(call)
-    return str(answer.json()["id"])
-
-
-def delete_file(file_id: str) -> Flow[None]:
-    """Delete a file."""
-    yield from answered(Call("DELETE", f"/v1/files/{file_id}"))
-
-
 def create_batch(
     kind: Kind,
     requests: Mapping[str, Mapping[str, Any]],
+    *,
     idempotency_key: str | None = None,
     lifetime_seconds: int | None = None,
 ) -> Flow[Batch]:
-    """Start many jobs of a kind; the keys of `requests` name them.
+    """Start many jobs: each request by a name of your own, with its fields.
 
-    `lifetime_seconds` is how long the server keeps requests and outcomes.
+    Args:
+        kind: of all of them.
+        requests: the fields of each.
+        idempotency_key: two calls with one key of your own make one batch.
+        lifetime_seconds: how long the outcomes are kept, an hour to 30 days; else 30 days.
 
     Raises:
         ApiError: `too_many_batches` at once, since one may last for hours.
@@ -96,7 +77,7 @@ def create_batch(
         "input_file_id": file_id,
         "endpoint": url,
         "completion_window": "24h",
-        "output_expires_after": _expiry(lifetime_seconds) or None,
+        "output_expires_after": expiry(lifetime_seconds) or None,
     }
     headers = {"idempotency-key": file_id}
     answer = yield from answered(Call("POST", "/v1/batches", json=body, headers=headers))
@@ -104,13 +85,15 @@ def create_batch(
 
 
 def retrieve_batch(batch_id: str) -> Flow[Batch]:
-    """Look at a batch."""
+    """Return a batch as it stands."""
     answer = yield from answered(Call("GET", f"/v1/batches/{batch_id}"))
     return _read(answer.json())
 
 
-def wait_batch(batch: Batch, on_progress: OnBatch | None, timeout: float | None) -> Flow[Batch]:
-    """Look at a batch until it has ended.
+def wait_batch(
+    batch: Batch, on_progress: OnBatch | None = None, timeout: float | None = None
+) -> Flow[Batch]:
+    """Return the batch once it has ended; as `wait` does.
 
     Raises:
         StillRunning: when `timeout` seconds are over.
@@ -128,26 +111,20 @@ def wait_batch(batch: Batch, on_progress: OnBatch | None, timeout: float | None)
 
 
 def cancel_batch(batch: Batch) -> Flow[Batch]:
-    """Ask once for a batch to stop."""
+    """Ask for a batch to stop, once."""
     call = Call("POST", f"{batch.path}/cancel", timeout=SHORT_SECONDS)
     answer = yield from answered(call, tries=1)
     return _read(answer.json())
 
 
 def outcomes(batch: Batch) -> Flow[Outcomes]:
-    """Return what became of each request of an ended batch."""
+    """Return the job, or the error, of each request of an ended batch."""
     found: Outcomes = {}
     for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
         answer = yield from answered(Call("GET", f"/v1/files/{file_id}/content"))
         for line in map(json.loads, answer.content.splitlines()):
             found[line["custom_id"]] = _outcome(batch.kind, line)
     return found
-
-
-def _expiry(lifetime_seconds: int | None) -> dict[str, Any]:
-    if lifetime_seconds is None:
-        return {}
-    return {"anchor": "created_at", "seconds": lifetime_seconds}
 
 
 def _outcome(kind: Kind, line: Mapping[str, Any]) -> Job | ApiError:
