@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from model.evaluation.trial import SIDES
-from model.training.autoencoder import PatchCode
 from model.training.components import new_text_encoder, new_tokenizer
 from model.training.data import BatchMaker, ConditionTable
 from model.training.moving_shapes import Scene, render, sample_scene, vocabulary
+from model.training.patch_code import PatchCode
 from model.training.run import world_latents
 
 #: start, middle and end of a clip
@@ -58,15 +58,13 @@ def make_world(folder: Path, num_scenes: int, num_trials: int, config: Any) -> W
         num_trials: clips per side of the hold-out.
         config: of a transformer, for the length of conditions.
     """
-    path = folder / "vae" / "patch_code.safetensors"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        PatchCode.fit(render(_scenes(_CODE_SEED, _CODE_CLIPS))).save(path)
-    scenes, latents = world_latents(folder, num_scenes)
+    folder.mkdir(parents=True, exist_ok=True)
+    code = PatchCode.fit(render(_scenes(_CODE_SEED, _CODE_CLIPS)))
+    cache = folder / f"world-{num_scenes}.safetensors"
+    scenes, latents = world_latents(cache, num_scenes, code.encode)
     tokenizer = new_tokenizer(vocabulary())
     encoder = new_text_encoder(len(tokenizer))
     conditions = ConditionTable(encoder, tokenizer, config["condition_length"])
-    code = PatchCode.load(path)
     trials = {}
     for side in SIDES:
         unseen = _scenes(_TRIAL_SEED, num_trials, held_out=side == "held_out")

@@ -1,9 +1,9 @@
-"""Train a small `AutoencoderKLWan` from nothing, by regression onto a linear patch code.
+"""Train a small `AutoencoderKLWan` from nothing: from a linear code on, end to end.
 
-End-to-end training of a tiny autoencoder is unstable on a CPU. Here the bottleneck is fixed first:
-a principal-component code of every 4x8x8 block. The encoder regresses that code and the decoder
-regresses the pixels from it, two easy problems; in the second half of the run the decoder reads
-the encoder's own output. Only `univigu train vae` uses this.
+End-to-end training of a tiny autoencoder from random weights is unstable. So the bottleneck is
+fixed first: the encoder regresses a principal-component code of every block and the decoder the
+pixels from it, two easy problems. From there both are trained together, and the code only keeps
+the latents near it. Only `univigu train vae` uses this.
 """
 
 from __future__ import annotations
@@ -13,23 +13,29 @@ import math
 import random
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.latents import decode_chunks
-from model.training.moving_shapes import NUM_FRAMES, render, sample_scene
+from model.training.moving_shapes import NUM_FRAMES, Scene, render, sample_scene
+from model.training.optimizers import KernelOptimizers
+from model.training.patch_code import BLOCK, LATENT_CHANNELS, PatchCode
 
-BLOCK = (4, 8, 8)  # frames, rows and columns that one latent position stands for
-LATENT_CHANNELS = 16
-#: principal components keep the square root of their spread, at most this, before normalisation
-MAX_SPREAD = 2.0
-CODE_NOISE = 0.05
+#: noise on what the decoder reads: what a generated latent is off by at the least
+_LATENT_NOISE = 0.05
+#: how strongly latents are held to the linear code: while it is learned, and afterwards
+_CODE_WEIGHTS = (1.0, 0.1)
+#: of large objects, how many are passed over: small ones are where outlines are lost
+_LARGE_LEFT_OUT = 0.4
+_WINDOW = 9  # frames
+_GRADIENT_CLIP = 0.5
+_EMA_DECAY = 0.995
 
 
 @dataclass(frozen=True)
@@ -37,58 +43,16 @@ class AutoencoderRun:
     """One training run of the autoencoder; every field has its unit in its name or is a count."""
 
     out_dir: Path
-    num_steps: int = 1400
+    num_steps: int = 2600
+    #: of these, the first, in which the linear code is learned
+    code_steps: int = 1000
     batch_size: int = 8
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.2e-3
     warmup_steps: int = 50
     seed: int = 0
-    #: autoencoder folder to go on from, with its code
+    #: autoencoder folder to go on from
     init_from: Path | None = None
-    #: leave the encoder as it is, so that a transformer trained on its latents stays valid
-    decoder_only: bool = False
     save_every: int = 100
-
-
-@dataclass(frozen=True)
-class PatchCode:
-    """A linear code of video blocks: 16 scaled principal components per 4x8x8 block."""
-
-    mean: Tensor  # [768]
-    basis: Tensor  # [16, 768], rows scaled so that the code has unit mean square
-
-    @classmethod
-    def fit(cls, clips: Tensor, num_channels: int = LATENT_CHANNELS) -> PatchCode:
-        """Fit the code to `clips` (N, 3, F, H, W) in [-1, 1]."""
-        flat = _blocks(clips).flatten(0, 3)
-        mean = flat.mean(0)
-        _, _, components = torch.linalg.svd(flat - mean, full_matrices=False)
-        components = components[:num_channels]
-        spread = ((flat - mean) @ components.T).std(0)
-        target = spread.sqrt().clamp(max=MAX_SPREAD)
-        target = target / target.square().mean().sqrt()
-        return cls(mean, components * (target / spread)[:, None])
-
-    def save(self, path: Path) -> None:
-        """Write the code as safetensors."""
-        save_file({"mean": self.mean, "basis": self.basis.contiguous()}, path)
-
-    @classmethod
-    def load(cls, path: Path) -> PatchCode:
-        """Read a code that `save` wrote."""
-        return cls(**load_file(path))
-
-    def encode(self, clips: Tensor) -> Tensor:
-        """Return the code (N, 16, F', H/8, W/8) of clips (N, 3, 4F'-3, H, W) in [-1, 1]."""
-        return ((_blocks(clips) - self.mean) @ self.basis.T).permute(0, 4, 1, 2, 3)
-
-
-def _blocks(clips: Tensor) -> Tensor:
-    """Cut clips into blocks; the first frame, coded alone by Wan, counts as four equal ones."""
-    clips = torch.cat([clips[:, :, :1].expand(-1, -1, BLOCK[0] - 1, -1, -1), clips], dim=2)
-    n, c, f, h, w = clips.shape
-    t, p, q = BLOCK
-    split = clips.reshape(n, c, f // t, t, h // p, p, w // q, q)
-    return split.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4)
 
 
 def new_autoencoder() -> AutoencoderKLWan:
@@ -119,7 +83,7 @@ def reconstruction_psnr(vae: AutoencoderKLWan, clips: Tensor) -> float:
 
 
 def train_autoencoder(run: AutoencoderRun) -> Iterator[dict[str, float]]:
-    """Train an autoencoder and save it in diffusers layout at `run.out_dir`, with its code.
+    """Train an autoencoder and save its averaged weights in diffusers layout at `run.out_dir`.
 
     Yields a row per step, which `log.jsonl` keeps too: step, seconds, both losses, and at every
     save the PSNR (dB) on unseen clips.
@@ -133,68 +97,71 @@ def train_autoencoder(run: AutoencoderRun) -> Iterator[dict[str, float]]:
     vae = new_autoencoder()
     if run.init_from:
         vae = AutoencoderKLWan.from_pretrained(run.init_from)
-        code = PatchCode.load(run.init_from / "patch_code.safetensors")
-    if run.decoder_only:
-        vae.encoder.requires_grad_(False)
-        vae.quant_conv.requires_grad_(False)
-    code.save(out / "patch_code.safetensors")
-    optimizer = torch.optim.AdamW(
-        [p for p in vae.parameters() if p.requires_grad], lr=run.learning_rate, weight_decay=0.0
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _warm_cosine(s, run))
+    average = deepcopy(vae).requires_grad_(False)
+    optimizers = KernelOptimizers(vae, run.learning_rate)
     started = time.monotonic()
     with (out / "log.jsonl").open("a") as log:
         for step in range(run.num_steps):
-            # the decoder learns from the code first, then from what the encoder makes of it
-            share = 0.5 if run.decoder_only else float(2 * step > run.num_steps)
-            losses = _step(vae, code, _draw_clips(rng, run, step), share)
-            optimizer.zero_grad(set_to_none=True)
-            (losses["encoder"] + losses["decoder"]).backward()
-            torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
+            losses = _step(vae, code, _draw_clips(rng, run, step), step < run.code_steps)
+            losses["total"].backward()
+            torch.nn.utils.clip_grad_norm_(vae.parameters(), _GRADIENT_CLIP)
+            optimizers.step(run.learning_rate * _warm_cosine(step, run))
+            _average(average, vae, min(_EMA_DECAY, (1 + step) / (10 + step)))
             row: dict[str, float] = {"step": step, "seconds": time.monotonic() - started}
             row |= {name: loss.item() for name, loss in losses.items()}
             if (step + 1) % run.save_every == 0 or step + 1 == run.num_steps:
-                row["psnr"] = reconstruction_psnr(vae, held_out)
-                vae.save_pretrained(out)
+                row["psnr"] = reconstruction_psnr(average, held_out)
+                average.save_pretrained(out)
             log.write(json.dumps(row) + "\n")
             log.flush()
             yield row
 
 
 def _warm_cosine(step: int, run: AutoencoderRun) -> float:
-    if step < run.warmup_steps:
-        return (step + 1) / run.warmup_steps
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / run.num_steps))
+    warm = min(1.0, (step + 1) / run.warmup_steps)
+    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / run.num_steps)))
 
 
 def _draw_clips(rng: random.Random, run: AutoencoderRun, step: int) -> Tensor:
-    """Render a batch: nine-frame windows at first, whole clips in the last quarter."""
-    clips = render([sample_scene(rng) for _ in range(run.batch_size)])
-    if 4 * step >= 3 * run.num_steps:
+    """Render a batch: short windows at first, whole clips in the last fifth."""
+    scenes: list[Scene] = []
+    while len(scenes) < run.batch_size:
+        scene = sample_scene(rng)
+        if scene.size == "small" or rng.random() >= _LARGE_LEFT_OUT:
+            scenes.append(scene)
+    clips = render(scenes)
+    if 5 * step >= 4 * run.num_steps:
         return clips
-    start = rng.randint(0, NUM_FRAMES - 9)
-    return clips[:, :, start : start + 9]
+    start = rng.randint(0, NUM_FRAMES - _WINDOW)
+    return clips[:, :, start : start + _WINDOW]
 
 
 def _step(
-    vae: AutoencoderKLWan, code: PatchCode, clips: Tensor, encoder_share: float
+    vae: AutoencoderKLWan, code: PatchCode, clips: Tensor, learns_code: bool
 ) -> dict[str, Tensor]:
-    """Return both losses; the decoder reads the encoder in `encoder_share` of the clips."""
+    """Return the losses; the decoder reads the code while that is learned, then the encoder."""
     target = code.encode(clips)
-    from_encoder = torch.rand(len(clips), 1, 1, 1, 1) < encoder_share
     with torch.autocast("cpu", torch.bfloat16):
-        latents = vae.encode(clips).latent_dist.mean
-        source = torch.where(from_encoder, latents.detach().float(), target)
-        noisy = source + CODE_NOISE * torch.randn_like(target)
+        latents = vae.encode(clips).latent_dist.mean.float()
+        source = target if learns_code else latents
+        noisy = source + _LATENT_NOISE * torch.randn_like(source)
         # not `vae.decode`, whose clamp would stop the gradient of saturated pixels
-        decoded = torch.cat(list(decode_chunks(vae, noisy)), dim=2)
-    error = decoded.float() - clips
-    return {
-        "encoder": F.mse_loss(latents.float(), target),
-        "decoder": 4 * error.square().mean() + 0.1 * error.abs().mean(),
+        decoded = torch.cat(list(decode_chunks(vae, noisy)), dim=2).float()
+    error = decoded - clips
+    losses = {
+        "code": F.mse_loss(latents, target),
+        # an error that stays is seen less than one that comes and goes
+        "pixels": 4 * error.square().mean()
+        + 0.1 * error.abs().mean()
+        + error.diff(dim=2).square().mean(),
     }
+    losses["total"] = losses["pixels"] + _CODE_WEIGHTS[not learns_code] * losses["code"]
+    return losses
+
+
+@torch.no_grad()
+def _average(average: AutoencoderKLWan, vae: AutoencoderKLWan, decay: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(vae.parameters()), 1 - decay)
 
 
 def _world(seed: int, count: int, held_out: bool = False) -> Tensor:

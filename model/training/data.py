@@ -112,8 +112,17 @@ class Sample:
 
 def draw_samples(
     rng: random.Random, scenes: Sequence[Subject], stage: Stage, batch_size: int
-) -> list[Sample]:
-    """Draw rows for one batch: scenes, modes and words."""
+) -> tuple[list[Sample], int | None]:
+    """Draw the rows of one batch, their scenes, modes and words, and how much of them it shows.
+
+    Returns:
+        The samples, and the latent frames of a batch that shows only the start of its clips, None
+        of one that shows all.
+    """
+    num_frames = None
+    if stage.short_share and rng.random() < stage.short_share:
+        num_frames = stage.short_frames
+        batch_size *= stage.short_factor
     modes = list(stage.mixture)
     shares = list(stage.mixture.values())
     (first,) = rng.choices(modes, shares)
@@ -125,7 +134,7 @@ def draw_samples(
             (mode,) = rng.choices([m for m, _ in captioned], [s for _, s in captioned])
         index = rng.randrange(len(scenes))
         samples.append(_words(rng, index, scenes[index], mode, stage))
-    return samples
+    return samples, num_frames
 
 
 def _words(
@@ -174,13 +183,18 @@ class BatchMaker:
         if config["null_condition"] == "empty_prompt":
             self._null = conditions[NULL_PROMPT]
 
-    def make(self, samples: list[Sample], stage: Stage, generator: torch.Generator) -> Batch:
-        """Add noise to the samples' latents and captions."""
+    def make(
+        self,
+        samples: list[Sample],
+        stage: Stage,
+        generator: torch.Generator,
+        num_frames: int | None = None,
+    ) -> Batch:
+        """Add noise to the samples' latents, or the first `num_frames` of them, and captions."""
         count = len(samples)
         understands = torch.tensor([s.mode == "understand" for s in samples])
         clean = self._latents[[s.index for s in samples]].float()
-        if stage.short_share and torch.rand((), generator=generator) < stage.short_share:
-            clean = clean[:, :, : stage.short_frames]
+        clean = clean[:, :, :num_frames]
         noise = torch.randn(clean.shape, generator=generator)
         sigma = shift_sigma(torch.rand(count, generator=generator), stage.video_shift)
         sigma = torch.where(understands, 0.0, sigma)

@@ -10,6 +10,8 @@ from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
 
 BETAS = (0.9, 0.95)
+#: a kernel with fewer is hardly a matrix
+_LEAST_OUTPUTS = 16
 
 
 class Optimizers:
@@ -45,6 +47,37 @@ class Optimizers:
                 group["lr"] = rate
             part.step()
             part.zero_grad(set_to_none=True)
+
+
+class KernelOptimizers:
+    """Muon for the kernels of convolutions, each as a matrix with a row per output; else AdamW."""
+
+    def __init__(self, network: torch.nn.Module, rate: float) -> None:
+        self._kernels: list[tuple[torch.nn.Parameter, torch.nn.Parameter]] = []
+        others: list[torch.nn.Parameter] = []
+        for parameter in network.parameters():
+            if parameter.ndim > 2 and len(parameter) >= _LEAST_OUTPUTS:
+                matrix = torch.nn.Parameter(parameter.data.flatten(1))  # shares its memory
+                self._kernels.append((parameter, matrix))
+            else:
+                others.append(parameter)
+        matrices = [matrix for _, matrix in self._kernels]
+        self._network = network
+        self._parts: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.Muon(matrices, lr=rate, weight_decay=0, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=rate, weight_decay=0, betas=BETAS),
+        )
+
+    def step(self, rate: float) -> None:
+        """Apply the gradients at a learning rate and clear them."""
+        for kernel, matrix in self._kernels:
+            assert kernel.grad is not None
+            matrix.grad = kernel.grad.flatten(1)
+        for part in self._parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+            part.step()
+        self._network.zero_grad(set_to_none=True)
 
 
 def _is_matrix(name: str, parameter: torch.nn.Parameter) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLWan
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from model.latents import encode_pixels
 from model.presets import PRESETS
 from model.training.assemble import moving_shapes_pipeline, save_checkpoint
-from model.training.autoencoder import PatchCode, train_autoencoder
+from model.training.autoencoder import train_autoencoder
 from model.training.clips import OnLine
 from model.training.config import StageConfig, read_autoencoder, read_stage
 from model.training.course import Course, clip_course, load_transformer
@@ -124,18 +128,21 @@ def take_average(transformer: UniViGUTransformer, run: TrainingRun) -> None:
         finish_lora(transformer, run.out_dir / "adapter", merge=run.merge_lora)
 
 
-def world_latents(folder: Path, count: int) -> tuple[list[Scene], Tensor]:
-    """Return training scenes and their latents (count, C, F, H, W) bf16, rendered once.
+def world_latents(
+    cache: Path, count: int, encode: Callable[[Tensor], Tensor]
+) -> tuple[list[Scene], Tensor]:
+    """Return training scenes and their latents (count, C, F, H, W) bf16, made once.
 
-    The latents are the linear patch code that the autoencoder's encoder was trained to give.
+    Args:
+        cache: file of the latents.
+        count: of scenes.
+        encode: makes latents of clips (N, 3, F, H, W) in [-1, 1].
     """
     rng = random.Random(_SCENE_SEED)
     scenes = [sample_scene(rng) for _ in range(count)]
-    cache = folder / f"world-{count}.safetensors"
     if not cache.exists():
-        code = PatchCode.load(_existing(folder / "vae" / "patch_code.safetensors"))
         parts = [
-            code.encode(render(scenes[i : i + _RENDER_BATCH])).to(torch.bfloat16)
+            encode(render(scenes[i : i + _RENDER_BATCH])).to(torch.bfloat16)
             for i in range(0, count, _RENDER_BATCH)
         ]
         save_file({"latents": torch.cat(parts).contiguous()}, cache)
@@ -151,7 +158,7 @@ def _world_course(wanted: StageConfig) -> Course:
         transformer = load_transformer(_existing(wanted.start / "transformer"))
     vae = AutoencoderKLWan.from_pretrained(_existing(folder / "vae"))
     pipeline = moving_shapes_pipeline(transformer, vae)
-    scenes, latents = world_latents(folder, wanted.scenes)
+    scenes, latents = _coded_world(folder, wanted.scenes, vae)
 
     def save(trained: UniViGUTransformer, out: Path) -> None:
         pipeline.register_modules(transformer=trained.eval())
@@ -161,6 +168,14 @@ def _world_course(wanted: StageConfig) -> Course:
     conditions = ConditionTable(pipeline.text_encoder, tokenizer, config.condition_length)
     batches = BatchMaker(latents, conditions, tokenizer, config)
     return Course(transformer, scenes, batches, wanted.stage, tokenizer.pad_token_id, save)
+
+
+def _coded_world(folder: Path, count: int, vae: AutoencoderKLWan) -> tuple[list[Scene], Tensor]:
+    """Return the world as the autoencoder in `folder/vae` sees it, another one's kept apart."""
+    weights = (folder / "vae" / SAFETENSORS_WEIGHTS_NAME).read_bytes()
+    cache = folder / f"world-{count}-{hashlib.sha256(weights).hexdigest()[:12]}.safetensors"
+    with torch.inference_mode():
+        return world_latents(cache, count, partial(encode_pixels, vae))
 
 
 def _existing(path: Path) -> Path:

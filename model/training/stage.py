@@ -21,6 +21,7 @@ _RANGES = {
     "understand_shift": (0.01, 100.0),
     "short_share": (0.0, 1.0),
     "short_frames": (1, 10_000),
+    "short_factor": (1, 1000),
 }
 
 
@@ -56,6 +57,8 @@ class Stage:
     short_share: float = 0.0
     #: latent frames of those
     short_frames: int = 2
+    #: clips of such a batch for each of a whole one, which keeps the cost of a step
+    short_factor: int = 1
 
     def __post_init__(self) -> None:
         for mode, share in self.mixture.items():

@@ -46,7 +46,7 @@ def train(
         ValueError: if the processes, those of the launcher unless given, cannot share a batch.
     """
     processes = processes or Processes.started()
-    rows = processes.rows(run.batch_size)
+    processes.rows(run.batch_size)  # refused before anything runs
     if run.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     if run.compile:
@@ -59,9 +59,9 @@ def train(
     with log as write:
         for step in range(start, run.num_steps):
             started = time.monotonic()
-            samples = draw_samples(state.rng, scenes, stage, run.batch_size)
-            whole = batches.make(samples, stage, state.generator)
-            batch = whole.rows(rows, processes.device)
+            samples, num_frames = draw_samples(state.rng, scenes, stage, run.batch_size)
+            whole = batches.make(samples, stage, state.generator, num_frames)
+            batch = whole.rows(processes.rows(len(samples)), processes.device)
             with _precision(run, processes.device):
                 parts = losses(transformer, batch, stage, pad_id, whole=whole, forward=forward)
             # gradients are averaged over the processes, and it is the sum that is wanted

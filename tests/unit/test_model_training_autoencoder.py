@@ -1,84 +1,25 @@
-"""The linear patch code and the shape of the demo's autoencoder."""
+"""The demo's autoencoder and its training."""
 
+import json
 import random
 
 import pytest
 import torch
+from diffusers import AutoencoderKLWan
 from tiny_models import tiny_vae
 
-from model.latents import encode_pixels
-from model.training.autoencoder import PatchCode, new_autoencoder, reconstruction_psnr
+from model.training.autoencoder import (
+    AutoencoderRun,
+    new_autoencoder,
+    reconstruction_psnr,
+    train_autoencoder,
+)
 from model.training.moving_shapes import render, sample_scene
 
 
-def world(count, seed=0):
-    rng = random.Random(seed)
+def world(count):
+    rng = random.Random(0)
     return render([sample_scene(rng) for _ in range(count)], side=32)
-
-
-@pytest.fixture(scope="module")
-def clips():
-    return world(16)
-
-
-@pytest.fixture(scope="module")
-def code(clips):
-    return PatchCode.fit(clips)
-
-
-def decode(code, latents):
-    """Return the blocks (N, F', H', W', 768) nearest to a code."""
-    return latents.permute(0, 2, 3, 4, 1) @ torch.linalg.pinv(code.basis).T + code.mean
-
-
-def test_code_has_the_shape_of_the_autoencoder_s_latents(code, clips):
-    vae = new_autoencoder()
-    with torch.inference_mode():
-        latents = encode_pixels(vae, clips[:1])
-    assert code.encode(clips).shape == (16, 16, 5, 4, 4)
-    assert latents.shape == (1, 16, 5, 4, 4)
-
-
-def test_code_of_a_mix_is_the_mix_of_codes(code, clips):
-    one, two = clips[:8], clips[8:]
-    mixed = code.encode(0.3 * one + 0.7 * two)
-    expected = 0.3 * code.encode(one) + 0.7 * code.encode(two)
-    torch.testing.assert_close(mixed, expected, atol=1e-4, rtol=0)
-
-
-def test_code_is_centred_with_unit_mean_square(code, clips):
-    latents = code.encode(clips)
-    assert latents.mean((0, 2, 3, 4)).abs().max() < 1e-3
-    assert latents.square().mean().item() == pytest.approx(1, abs=1e-2)
-
-
-def test_components_are_orthogonal_and_strongest_first(code):
-    products = code.basis @ code.basis.T
-    assert (products - products.diag().diag()).abs().max() < 1e-4 * products.max()
-    spread = code.encode(world(16)).permute(1, 0, 2, 3, 4).flatten(1).std(1)
-    assert (spread.diff() < 1e-3).all()
-
-
-def test_code_keeps_most_of_the_world(code):
-    # blocks are the code's own: the first frame counts as four equal ones
-    unseen = world(4, seed=1)
-    padded = torch.cat([unseen[:, :, :1].expand(-1, -1, 3, -1, -1), unseen], 2)
-    blocks = padded.unfold(2, 4, 4).unfold(3, 8, 8).unfold(4, 8, 8)  # N 3 F' H' W' 4 8 8
-    blocks = blocks.permute(0, 2, 3, 4, 1, 5, 6, 7).flatten(4)
-    error = (decode(code, code.encode(unseen)) - blocks).square().mean()
-    assert error < 0.05 * (blocks - code.mean).square().mean()
-
-
-def test_the_first_frame_is_coded_alone(code, clips):
-    changed = clips.clone()
-    changed[:, :, 1:] = 0
-    assert torch.equal(code.encode(changed)[:, :, 0], code.encode(clips)[:, :, 0])
-
-
-def test_code_survives_its_file(code, clips, tmp_path):
-    code.save(tmp_path / "code.safetensors")
-    loaded = PatchCode.load(tmp_path / "code.safetensors")
-    assert torch.equal(loaded.encode(clips), code.encode(clips))
 
 
 def test_demo_autoencoder_is_small_and_leaves_latents_as_they_are():
@@ -94,3 +35,39 @@ def test_psnr_is_that_of_the_decoded_clips():
         decoded = vae.decode(vae.encode(clips).latent_dist.mode()).sample
     expected = -10 * torch.log10(((decoded - clips) / 2).square().mean())
     assert reconstruction_psnr(vae, clips) == pytest.approx(expected.item(), abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two steps on the code, two end to end, and what was said of them."""
+    run = AutoencoderRun(
+        tmp_path_factory.mktemp("vae"),
+        num_steps=4,
+        code_steps=2,
+        batch_size=1,
+        warmup_steps=1,
+        save_every=4,
+    )
+    return run, list(train_autoencoder(run))
+
+
+def test_training_reports_every_step_and_what_it_saves(run):
+    options, rows = run
+    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    assert ["psnr" in row for row in rows] == [False, False, False, True]
+    log = (options.out_dir / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in log] == rows
+
+
+def test_pixels_reach_the_encoder_only_once_the_code_is_learned(run):
+    first, *_, last = run[1]
+    assert first["total"] == pytest.approx(first["pixels"] + first["code"])
+    assert last["total"] == pytest.approx(last["pixels"] + 0.1 * last["code"])
+
+
+def test_every_weight_is_trained(run):
+    torch.manual_seed(0)
+    before, after = new_autoencoder(), AutoencoderKLWan.from_pretrained(run[0].out_dir)
+    trained = dict(after.named_parameters())
+    still = [n for n, p in before.named_parameters() if torch.equal(p, trained[n])]
+    assert not still

@@ -29,7 +29,7 @@ def batches():
 def draw(stage, count=COUNT):
     """Draw samples batch by batch, so that whole batches of video only appear too."""
     rng = random.Random(0)
-    return [s for _ in range(count // 4) for s in draw_samples(rng, SCENES, stage, 4)]
+    return [s for _ in range(count // 4) for s in draw_samples(rng, SCENES, stage, 4)[0]]
 
 
 def make(batches, *modes, stage=CAPABILITY_REFINEMENT, condition=PROMPT, seed=0):
@@ -53,7 +53,7 @@ def test_modes_are_drawn_in_the_stage_s_mixture(stage):
 def test_a_batch_is_video_only_as_a_whole_or_not_at_all():
     rng = random.Random(0)
     for _ in range(500):
-        modes = {s.mode for s in draw_samples(rng, SCENES, KNOWLEDGE_RECALL, 4)}
+        modes = {s.mode for s in draw_samples(rng, SCENES, KNOWLEDGE_RECALL, 4)[0]}
         assert modes == {"video_only"} or "video_only" not in modes
 
 
@@ -66,7 +66,7 @@ def test_conditions_are_dropped_as_often_as_the_stage_says(stage):
 def test_scenes_to_train_on_are_never_held_out():
     rng = random.Random(1)
     assert not any(scene.is_held_out for scene in SCENES)
-    chosen = {s.index for _ in range(50) for s in draw_samples(rng, SCENES, BASE, 4)}
+    chosen = {s.index for _ in range(50) for s in draw_samples(rng, SCENES, BASE, 4)[0]}
     assert chosen == set(range(len(SCENES)))
 
 
@@ -211,15 +211,20 @@ def test_video_only_batches_have_no_caption(batches):
     assert {getattr(batch, name) for name in names} == {None}
 
 
-def test_some_batches_see_only_the_start_of_their_clips(batches):
-    stage = replace(CAPABILITY_REFINEMENT, short_share=0.3, short_frames=1)
-    made = [make(batches, "joint", "understand", stage=stage, seed=seed) for seed in range(400)]
-    lengths = [batch.latents.shape[2] for batch in made]
-    assert {*lengths} == {1, 2}
-    assert_share([length == 1 for length in lengths], 0.3)
-    short = next(batch for batch in made if batch.latents.shape[2] == 1)
-    # the second sample's video is clean up to its jitter
-    assert (short.latents[1] - LATENTS[1, :, :1]).abs().max() <= 6 * UNDERSTAND_NOISE
+def test_some_batches_show_more_clips_and_only_their_start():
+    stage = replace(CAPABILITY_REFINEMENT, short_share=0.3, short_frames=1, short_factor=3)
+    rng = random.Random(0)
+    drawn = [draw_samples(rng, SCENES, stage, 2) for _ in range(400)]
+    assert {(len(samples), num_frames) for samples, num_frames in drawn} == {(6, 1), (2, None)}
+    assert_share([num_frames == 1 for _, num_frames in drawn], 0.3)
+
+
+def test_the_start_of_a_clip_is_its_first_latent_frames(batches):
+    samples = [Sample(i, "understand", PROMPT, PROMPT) for i in range(4)]
+    made = batches.make(samples, CAPABILITY_REFINEMENT, seeded(), num_frames=1)
+    assert made.latents.shape == made.velocity.shape == (4, 4, 1, 4, 4)
+    # understood videos are clean up to their jitter
+    assert (made.latents - LATENTS[:4, :, :1]).abs().max() <= 6 * UNDERSTAND_NOISE
 
 
 def test_batches_are_decided_by_their_generator(batches):
