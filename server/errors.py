@@ -10,7 +10,7 @@ ServerError             status, code, param: rendered as the OpenAI error envelo
   RangeError      416
   Mismatch        422   the same key or id was used for another request
   JobFailed  400 | 409 | 500   the job that the request has waited for
-  TooMany         429   the key has used up its share for now
+  TooMany         429   the key has used up its share
   Unavailable     503   try again later; carries Retry-After
 """
 
@@ -144,10 +144,34 @@ class RangeError(ServerError):
 
 
 class TooMany(ServerError):
-    """The key has used up its share; later there is room again."""
+    """The key has used up its share of something.
+
+    Args:
+        message: naming what it has and the limit.
+        code: of the limit.
+        unit: what is counted, as headers name it, e.g. `jobs`.
+        limit: how many there may be.
+        left: how many more there may be.
+        retry_after: seconds after which there may be room again; None if time alone makes none.
+    """
 
     status = 429
     type = "rate_limit_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        unit: str,
+        limit: int,
+        left: int = 0,
+        retry_after: int | None,
+    ) -> None:
+        again = {"x-should-retry": "false"}
+        if retry_after is not None:
+            again = {"retry-after": str(retry_after)}
+        super().__init__(message, code=code, headers=again | allowance(unit, limit, left))
 
 
 class JobFailed(ServerError):
@@ -183,6 +207,11 @@ class Unavailable(ServerError):
 
     def __init__(self, message: str, *, code: str, retry_after: int = 2) -> None:
         super().__init__(message, code=code, headers={"retry-after": str(retry_after)})
+
+
+def allowance(unit: str, limit: int, left: int) -> dict[str, str]:
+    """Return the headers that say how many of a unit there may be, and how many more."""
+    return {f"x-ratelimit-limit-{unit}": str(limit), f"x-ratelimit-remaining-{unit}": str(left)}
 
 
 def error_body(error: ServerError) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from contract.keys import is_key_id
 from contract.usage import stored_bytes
-from server.errors import TooMany
+from server.errors import TooMany, allowance
 from server.services import Services
 
 #: limit per minute -> whether one was taken, what is left, seconds until full, until the next
@@ -47,18 +47,17 @@ async def limit_rate(request: Request, services: Services, account: str) -> None
     if limit is None:
         return
     taken, left, full, following = await run_in_threadpool(_take, services.redis, account, limit)
-    headers = {
-        "x-ratelimit-limit-requests": str(limit),
-        "x-ratelimit-remaining-requests": str(left),
-        "x-ratelimit-reset-requests": f"{full}s",
-    }
+    headers = allowance("requests", limit, left) | {"x-ratelimit-reset-requests": f"{full}s"}
     # for the middleware, since a handler may answer with a response of its own
     request.state.headers = headers
     if not taken:
         raise TooMany(
             f"more than {limit} create requests in a minute",
             code="rate_limit_exceeded",
-            headers={"retry-after": str(following)},
+            unit="requests",
+            limit=limit,
+            left=left,
+            retry_after=following,
         )
 
 
@@ -80,11 +79,10 @@ def check_storage(services: Services, account: str, more: int = 0) -> None:
             f"{stored} bytes are stored for this key, and {more} would be added; the limit is "
             f"{limit}: delete jobs or files",
             code="storage_quota_exceeded",
-            headers={
-                "x-should-retry": "false",
-                "x-ratelimit-limit-bytes": str(limit),
-                "x-ratelimit-remaining-bytes": str(max(0, limit - stored)),
-            },
+            unit="bytes",
+            limit=limit,
+            left=max(0, limit - stored),
+            retry_after=None,
         )
 
 

@@ -148,11 +148,9 @@ class JobQueue:
             raise TooMany(
                 f"{live} jobs of this key wait or run, the limit is {limit}",
                 code="too_many_jobs",
-                headers={
-                    "retry-after": "5",
-                    "x-ratelimit-limit-jobs": str(limit),
-                    "x-ratelimit-remaining-jobs": "0",
-                },
+                unit="jobs",
+                limit=limit,
+                retry_after=5,
             )
 
     def _write(

@@ -31,16 +31,15 @@ def start_batch(services: Services, record: BatchRecord) -> None:
     if not services.batches.create(record, limit):  # others were faster
         if services.batches.get(record.id) is None:  # else a repeat of this has been let in
             services.artifacts.delete_all(batch_folder(record.id))
+        assert limit is not None
         raise _too_many(limit)
 
 
-def _too_many(limit: int | None) -> TooMany:
+def _too_many(limit: int) -> TooMany:
     return TooMany(
         f"{limit} batches of this key have not ended, which is the limit",
         code="too_many_batches",
-        headers={
-            "retry-after": "30",
-            "x-ratelimit-limit-batches": str(limit),
-            "x-ratelimit-remaining-batches": "0",
-        },
+        unit="batches",
+        limit=limit,
+        retry_after=30,
     )
