@@ -1,15 +1,17 @@
 """Wakes whoever waits for a job to end: one subscription for all of them, while there are any.
 
 What is heard is a hint to look at the record, never the truth: Redis tells an end once, to those
-who listen then. Who waits looks now and then without it, too.
+who listen then. So whoever waits is woken when listening begins, too, and looks now and then where
+nothing is heard.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -47,7 +49,10 @@ class Ends:
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[Watch]:
-        """Give what can be waited for until a job has ended or was deleted."""
+        """Give what can be waited for until a job has ended or was deleted.
+
+        What has happened before is told to nobody: look at the job within the block.
+        """
         event = asyncio.Event()
         self._watchers.setdefault(job_id, set()).add(event)
         self._is_watched.set()
@@ -71,13 +76,20 @@ class Ends:
         connection = Redis.from_url(
             self._url, socket_keepalive=True, socket_timeout=None, health_check_interval=10
         )
-        async with connection, connection.pubsub(ignore_subscribe_messages=True) as channel:
+        async with connection, connection.pubsub() as channel:
             await channel.subscribe(ENDS_CHANNEL)
             while self._watchers:
-                message = await channel.get_message(timeout=_LINGER_SECONDS)
-                for event in self._watchers.get(message["data"].decode(), ()) if message else ():
-                    event.set()
+                if message := await channel.get_message(timeout=_LINGER_SECONDS):
+                    self._wake(message)
             self._is_watched.clear()  # before anything is awaited: somebody may come meanwhile
+
+    def _wake(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "message":
+            woken = self._watchers.get(message["data"].decode(), set())
+        else:  # it is subscribed, for the first time or again: of the time before nothing is heard
+            woken = set().union(*self._watchers.values())
+        for event in woken:
+            event.set()
 
 
 class Watch:
@@ -87,7 +99,7 @@ class Watch:
         self._event = event
 
     async def pause(self, seconds: float) -> None:
-        """Return once the job is said to have ended, or after so many seconds."""
+        """Return once the job may have ended, or after so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()

@@ -12,9 +12,8 @@ from contract.records import JobRecord, Status
 from server.errors import JobFailed, NotFound, Unavailable
 from server.services import Services
 
-#: between two looks at the record where nothing is heard, at first and at last: an end between
-#: the look before and the first pause is told to nobody
-_FIRST_PAUSE, _LAST_PAUSE = 0.1, 1.0
+#: between two looks at the record where nothing is heard
+_PAUSE_SECONDS = 1.0
 MAX_POLL_SECONDS = 60
 
 Wait = Annotated[
@@ -34,11 +33,12 @@ async def until_ended(services: Services, record: JobRecord, seconds: float) -> 
     Raises:
         NotFound: if the job is deleted meanwhile.
     """
-    deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
+    deadline = time.monotonic() + seconds
+    pause = 0.0  # the end may lie between the look before and here
     with services.ends.watch(record.id) as watch:
         while not record.status.is_terminal and (left := deadline - time.monotonic()) > 0:
             await watch.pause(min(pause, left))
-            pause = min(pause * 1.5, _LAST_PAUSE)
+            pause = _PAUSE_SECONDS
             found = await run_in_threadpool(services.jobs.get, record.id)
             if found is None:
                 raise NotFound(f"{record.id} was deleted")

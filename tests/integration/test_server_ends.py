@@ -9,7 +9,9 @@ from fastapi.testclient import TestClient
 from server_apps import Worker, create_video
 
 from contract.events import ENDS_CHANNEL
-from server.ends import Ends
+from contract.records import Status
+from server import waiting
+from server.ends import Ends, Watch
 from server.settings import ServerSettings
 
 PATIENCE = 20.0
@@ -21,6 +23,11 @@ async def until(worker: Worker, subscribers: int) -> None:
     while worker.redis.pubsub_numsub(ENDS_CHANNEL)[0][1] != subscribers:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
+
+
+async def woken(watch: Watch) -> None:
+    """Wait to be woken."""
+    await asyncio.wait_for(watch.pause(10 * PATIENCE), PATIENCE)
 
 
 @pytest.mark.parametrize("act", ["complete", "cancel", "delete"])
@@ -38,32 +45,52 @@ def test_the_end_of_a_job_wakes_who_waits_for_it(
         ends = Ends(server_settings.redis_url or "")
         async with ends.listening():
             with ends.watch(job_id) as watch:
-                await until(worker, subscribers=1)
+                await woken(watch)  # somebody listens from now on
                 await asyncio.to_thread(acts[act], job_id)
-                await asyncio.wait_for(watch.pause(10 * PATIENCE), PATIENCE)
+                await woken(watch)
 
     asyncio.run(wait())
 
 
-def test_a_lost_subscription_comes_back(server_settings: ServerSettings, worker: Worker) -> None:
-    def others(lost: str) -> bool:
-        found = worker.redis.client_list(_type="pubsub")
-        return [client["id"] for client in found] not in ([], [lost])
+def test_an_end_before_anybody_listens_is_looked_for(
+    api: TestClient, server_settings: ServerSettings, worker: Worker
+) -> None:
+    job_id = create_video(api)
 
+    async def wait() -> None:
+        ends = Ends(server_settings.redis_url or "")
+        with ends.watch(job_id) as watch:
+            worker.complete(job_id)
+            async with ends.listening():
+                await woken(watch)
+
+    asyncio.run(wait())
+
+
+def test_an_end_before_the_wait_is_seen_at_once(
+    api: TestClient, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_PAUSE_SECONDS", 10 * PATIENCE)
+    services = api.app.state.services  # type: ignore[attr-defined]
+    job_id = create_video(api)
+    seen_before = worker.jobs.get(job_id)
+    assert seen_before is not None
+    worker.complete(job_id)
+    wait = waiting.until_ended(services, seen_before, 10 * PATIENCE)
+    assert asyncio.run(asyncio.wait_for(wait, PATIENCE)).status is Status.COMPLETED
+
+
+def test_a_lost_subscription_comes_back(server_settings: ServerSettings, worker: Worker) -> None:
     async def wait() -> None:
         ends = Ends(server_settings.redis_url or "")
         async with ends.listening():
             with ends.watch("video_x") as watch:
-                await until(worker, subscribers=1)
+                await woken(watch)
                 (lost,) = worker.redis.client_list(_type="pubsub")
                 worker.redis.client_kill_filter(_id=lost["id"])
-                deadline = time.monotonic() + PATIENCE
-                while not others(lost["id"]):
-                    assert time.monotonic() < deadline
-                    await asyncio.sleep(0.02)
-                await until(worker, subscribers=1)
+                await woken(watch)  # what has ended meanwhile was told to nobody
                 worker.jobs.delete("video_x")
-                await asyncio.wait_for(watch.pause(10 * PATIENCE), PATIENCE)
+                await woken(watch)
 
     asyncio.run(wait())
 
@@ -75,10 +102,10 @@ def test_the_end_of_another_job_wakes_nobody(
         ends = Ends(server_settings.redis_url or "")
         async with ends.listening():
             with ends.watch("video_a") as a, ends.watch("video_b") as b:
-                await until(worker, subscribers=1)
+                await asyncio.gather(woken(a), woken(b))
                 bs = asyncio.create_task(b.pause(10 * PATIENCE))
                 worker.jobs.delete("video_a")
-                await asyncio.wait_for(a.pause(10 * PATIENCE), PATIENCE)
+                await woken(a)
                 assert not bs.done()
                 worker.jobs.delete("video_b")
                 await asyncio.wait_for(bs, PATIENCE)
