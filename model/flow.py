@@ -8,11 +8,17 @@ caption, or continuously between embeddings. sigma is the noise level of either,
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 #: least noise level that a velocity is divided by: near 0 a small error of the prediction would
 #: become a large velocity
 MIN_SIGMA = 0.05
+
+#: ids whose probabilities are summed before a draw looks at each: about the root of a vocabulary,
+#: and a divisor of many
+_CHUNK = 128
+_BELOW_ONE = 1 - torch.finfo(torch.float64).eps / 2
 
 
 def corrupt_video(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
@@ -103,9 +109,9 @@ def text_step(
 ) -> Tensor:
     """Redraw caption tokens from the predicted clean distribution.
 
-    Which tokens move is drawn first, and only for those a new id: a Gumbel-max draw from
-    softmax(logits), or the most likely id in the step that ends at sigma 0, where a draw could
-    only add noise to a finished caption.
+    Which tokens move is drawn first, and only for those a new id, by `draw_ids`; or the most
+    likely id in the step that ends at sigma 0, where a draw could only add noise to a finished
+    caption.
 
     Args:
         ids: (B, L) int64 at noise level `sigma`.
@@ -122,12 +128,46 @@ def text_step(
     if sigma_next == 0:
         return logits.argmax(dim=-1)
     moved = torch.rand(ids.shape, generator=generator) < jump_probability(sigma, sigma_next)
-    moved = moved.to(ids.device)
-    scores = logits[moved].float()
-    scores = scores + gumbel_noise(tuple(scores.shape), generator).to(scores.device)
+    # found on the CPU, so that no device is waited for
+    at = tuple(index.to(ids.device) for index in moved.nonzero(as_tuple=True))
+    uniforms = torch.rand(len(at[0]), generator=generator, dtype=torch.float64)
     result = ids.clone()
-    result[moved] = scores.argmax(dim=-1)
+    result[at] = draw_ids(logits[at], uniforms.to(ids.device))
     return result
+
+
+def draw_ids(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """Return where the distribution function of softmax(logits) passes each uniform.
+
+    A running sum of 256k probabilities in float32 would lose the small ones. This one runs over
+    chunks and then inside of one, in float64, while only a sum of few neighbours is float32.
+
+    Args:
+        logits: (M, V), each row with a finite one; -inf is never drawn.
+        uniforms: (M,) float64 in [0, 1).
+
+    Returns:
+        (M,) int64.
+    """
+    scores = logits.float()
+    scores = F.pad(scores, (0, -scores.shape[-1] % _CHUNK), value=-torch.inf)
+    weights = (scores - scores.amax(-1, keepdim=True)).exp_().unflatten(-1, (-1, _CHUNK))
+    chunk, rest = _passed(weights.sum(-1), uniforms)
+    inside, _ = _passed(weights[torch.arange(len(chunk), device=chunk.device), chunk], rest)
+    return chunk * _CHUNK + inside
+
+
+def _passed(weights: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which of weights (M, N) a uniform falls on, and how far into it, in [0, 1).
+
+    It never falls on a weight of 0, whatever a device's running sums round to.
+    """
+    weights = weights.double()
+    sums = weights.cumsum(-1).masked_fill(weights == 0, -torch.inf)
+    reached = uniforms * sums.amax(-1)
+    index = (sums > reached[:, None]).int().argmax(-1, keepdim=True)
+    left = (sums.gather(-1, index)[:, 0] - reached) / weights.gather(-1, index)[:, 0]
+    return index[:, 0], (1 - left).clamp(0, _BELOW_ONE)
 
 
 def embedding_step(
@@ -153,10 +193,3 @@ def embedding_step(
     predicted = logits.float().softmax(dim=-1) @ rows
     velocity = (draft - predicted) / max(sigma, MIN_SIGMA)
     return draft + (sigma_next - sigma) * velocity
-
-
-def gumbel_noise(shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """Return standard Gumbel noise, float32, finite."""
-    tiny = torch.finfo(torch.float32).tiny
-    exponential = -torch.rand(shape, generator=generator).clamp_min(tiny).log()
-    return -exponential.clamp_min(tiny).log()

@@ -100,7 +100,7 @@ def _feature_bytes(transformer: UniViGUTransformer, video_tokens: int) -> int:
 
 
 def _logits_bytes(transformer: UniViGUTransformer) -> int:
-    """Return logits with their float copy, and the noise of a draw from them."""
+    """Return logits with their float copies, and the weights of a draw from them."""
     config, size = transformer.config, transformer.proj_out.weight.element_size()
     return int(config.caption_length * config.caption_vocab_size * (size + 12))
 
