@@ -37,6 +37,11 @@ def keep(pipeline: Pipeline, account: str, item: str, size: int) -> None:
     pipeline.eval(_KEEP, 0, account, item, size)
 
 
+def stored_key(account: str) -> str:
+    """Return the Redis key of the hash of what an account keeps, in bytes by id."""
+    return _PREFIX + account
+
+
 def stored_bytes(connection: redis.Redis, account: str) -> int:
     """Return how many bytes an account keeps."""
     found: Any = connection.hget(TOTALS_KEY, account)

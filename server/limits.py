@@ -6,6 +6,8 @@ bursts, but not faster than the limit for long.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
@@ -13,7 +15,7 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from contract.keys import is_key_id
-from contract.usage import stored_bytes
+from contract.usage import TOTALS_KEY, stored_key
 from server.errors import TooMany, allowance
 from server.services import Services
 
@@ -30,6 +32,24 @@ redis.call('HSET', KEYS[1], 'left', tostring(left), 'at', string.format('%.6f', 
 redis.call('EXPIRE', KEYS[1], 60)
 local full, next = (limit - left) * 60 / limit, (1 - left) * 60 / limit
 return {taken and 1 or 0, math.floor(left), math.ceil(full), math.ceil(next)}
+"""
+
+#: whoever reserves room and dies holds it no longer than this
+_RESERVED_SECONDS = 600
+#: totals, items that are kept, reservations by their end -> nil, or what an account has if it is
+#: too much with one more; a reservation counts until the item is kept
+_RESERVE = """
+local time, stored = redis.call('TIME')[1], tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0)
+redis.call('ZREMRANGEBYSCORE', KEYS[3], 0, time)
+for _, entry in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
+  local size, item = entry:match('^(%d+):(.*)$')
+  if redis.call('HEXISTS', KEYS[2], item) == 0 then stored = stored + size end
+end
+local limit = tonumber(ARGV[3])
+if stored >= limit or stored + ARGV[2]:match('^%d+') > limit then return stored end
+redis.call('ZADD', KEYS[3], time + ARGV[4], ARGV[2])
+redis.call('EXPIRE', KEYS[3], ARGV[4])
+return nil
 """
 
 
@@ -64,19 +84,34 @@ async def limit_rate(request: Request, services: Services, account: str) -> None
 def check_storage(services: Services, account: str, more: int = 0) -> None:
     """Refuse work of an account that keeps as many bytes as it may, or would with `more`.
 
-    What jobs that run now will make is not foreseen: an account may end a little above its limit.
+    What jobs that run now will make is not foreseen: with it an account may end above its limit.
 
     Raises:
         TooMany: naming the limit; trying again does not help before something is deleted.
     """
+    with storage_for(services, account, "", more):
+        pass
+
+
+@contextmanager
+def storage_for(services: Services, account: str, item: str, size: int) -> Iterator[None]:
+    """Reserve room while the block stores an item of `size` bytes and records it by its id.
+
+    Raises:
+        TooMany: as of `check_storage`.
+    """
     default = services.settings.max_storage_bytes_per_key
     limit = services.key_ring.limit(account, "max_storage_bytes", default)
     if limit is None:
+        yield
         return
-    stored = stored_bytes(services.redis, account)
-    if stored >= limit or stored + more > limit:
+    reserved, entry = f"univigu:reserved:{account}", f"{size}:{item}"
+    reserve = services.redis.register_script(_RESERVE)
+    keys = [TOTALS_KEY, stored_key(account), reserved]
+    stored: Any = reserve(keys=keys, args=[account, entry, limit, _RESERVED_SECONDS])
+    if stored is not None:
         raise TooMany(
-            f"{stored} bytes are stored for this key, and {more} would be added; the limit is "
+            f"{stored} bytes are stored for this key, and {size} would be added; the limit is "
             f"{limit}: delete jobs or files",
             code="storage_quota_exceeded",
             unit="bytes",
@@ -84,6 +119,11 @@ def check_storage(services: Services, account: str, more: int = 0) -> None:
             left=max(0, limit - stored),
             retry_after=None,
         )
+    try:
+        yield
+    finally:
+        with suppress(redis.RedisError):  # then it goes by itself
+            services.redis.zrem(reserved, entry)
 
 
 def _take(connection: redis.Redis, account: str, limit: int) -> tuple[int, int, int, int]:

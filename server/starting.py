@@ -8,7 +8,7 @@ from server.bodies import Body
 from server.caption_request import CaptionCreate, understand_request
 from server.dialect import validated
 from server.errors import Gone
-from server.limits import check_storage
+from server.limits import check_storage, storage_for
 from server.policy import check_text
 from server.repeats import Origin, reserve, submit
 from server.services import Services
@@ -53,12 +53,12 @@ def start_caption(services: Services, origin: Origin, body: Body) -> JobRecord:
     webhook_url = checked_url(services, fields.webhook_url)
     services.queue.check_room("understand", origin.account)
     size = (file.size or 0) if file is not None else 0
-    check_storage(services, origin.account, size)
-    if file is not None:
-        request = request.model_copy(update={"source": upload_key(reserved.job_id)})
-        services.artifacts.put(request.source, file.file, "application/octet-stream")
-    try:
-        return submit(services, reserved, request, webhook_url=webhook_url, input_bytes=size)
-    except Gone:  # nobody else would delete it
-        services.artifacts.delete(upload_key(reserved.job_id))
-        raise
+    with storage_for(services, origin.account, reserved.job_id, size):
+        if file is not None:
+            request = request.model_copy(update={"source": upload_key(reserved.job_id)})
+            services.artifacts.put(request.source, file.file, "application/octet-stream")
+        try:
+            return submit(services, reserved, request, webhook_url=webhook_url, input_bytes=size)
+        except Gone:  # nobody else would delete it
+            services.artifacts.delete(upload_key(reserved.job_id))
+            raise

@@ -15,6 +15,7 @@ from contract.files import FileRecord, expiry
 from contract.uploads import UploadRecord, UploadStatus, new_part_id
 from server.errors import InvalidRequest, NotFound
 from server.files import MAX_NAME_CHARACTERS, FileCreate, FileObject, file_view
+from server.limits import storage_for
 from server.services import Services
 
 #: as at OpenAI
@@ -114,11 +115,13 @@ def store_part(services: Services, record: UploadRecord, data: UploadFile, size:
 
     Raises:
         InvalidRequest: if the upload has ended meanwhile; nothing is kept then.
+        TooMany: if its account keeps as many bytes as it may.
     """
     part_id = new_part_id()
     key = parts_folder(record.id) + part_id
-    services.artifacts.put(key, data.file, "application/octet-stream")
-    services.uploads.add_part(record, part_id, size)
+    with storage_for(services, record.account, part_id, size):
+        services.artifacts.put(key, data.file, "application/octet-stream")
+        services.uploads.add_part(record, part_id, size)
     now = services.uploads.get(record.id)
     if now and now.status is not UploadStatus.PENDING:
         end(services, now, now.status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contract.artifacts import batch_folder, file_key
 from contract.batch_records import BatchRecord, input_key
 from server.errors import InvalidRequest, TooMany
-from server.limits import check_storage
+from server.limits import storage_for
 from server.services import Services
 
 
@@ -21,14 +21,15 @@ def start_batch(services: Services, record: BatchRecord) -> None:
     )
     if limit is not None and services.batches.count_live(record.account) >= limit:
         raise _too_many(limit)
-    check_storage(services, record.account, record.size)
-    # its own: the client's file may be deleted, or expire, before the last line is read
-    try:
-        services.artifacts.copy(file_key(record.input_file_id), input_key(record.id))
-    except FileNotFoundError as error:
-        message = f"input_file_id: the bytes of {record.input_file_id!r} are gone"
-        raise InvalidRequest(message, param="input_file_id") from error
-    if not services.batches.create(record, limit):  # others were faster
+    with storage_for(services, record.account, record.id, record.size):
+        # its own: the client's file may be deleted, or expire, before the last line is read
+        try:
+            services.artifacts.copy(file_key(record.input_file_id), input_key(record.id))
+        except FileNotFoundError as error:
+            message = f"input_file_id: the bytes of {record.input_file_id!r} are gone"
+            raise InvalidRequest(message, param="input_file_id") from error
+        is_created = services.batches.create(record, limit)
+    if not is_created:  # others were faster
         if services.batches.get(record.id) is None:  # else a repeat of this has been let in
             services.artifacts.delete_all(batch_folder(record.id))
         assert limit is not None

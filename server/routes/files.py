@@ -23,7 +23,7 @@ from server.files import (
     file_view,
     find_file,
 )
-from server.limits import check_storage
+from server.limits import storage_for
 from server.openapi import form_schema
 from server.repeats import InjectedOrigin, choose_id
 from server.services import InjectedServices
@@ -65,9 +65,9 @@ def create_file(
         created_at=now,
         expires_at=expiry(fields.purpose, now, fields.lifetime),
     )
-    check_storage(services, origin.account, record.bytes)
-    services.artifacts.put(file_key(file_id), file.file, "application/octet-stream")
-    services.files.create(record)
+    with storage_for(services, origin.account, file_id, record.bytes):
+        services.artifacts.put(file_key(file_id), file.file, "application/octet-stream")
+        services.files.create(record)
     return file_view(record)
 
 

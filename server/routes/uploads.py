@@ -91,7 +91,6 @@ def create_part(services: InjectedServices, record: Found, body: InjectedBody) -
             "announced",
             param="data",
         )
-    check_storage(services, record.account, data.size)
     part_id = store_part(services, record, data, data.size)
     return UploadPart(id=part_id, created_at=int(time.time()), upload_id=record.id)
 

@@ -1,12 +1,14 @@
 """What a key may keep, counted over its jobs and files, and given back with them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 from fastapi.testclient import TestClient
+from httpx2 import Response
+from obstore.exceptions import BaseError
 from openai import OpenAI, RateLimitError
 from server_apps import Worker, create_video
 
@@ -42,11 +44,11 @@ def make_video(api: TestClient, worker: Worker, size: int) -> str:
     return video_id
 
 
-def caption(api: TestClient, size: int):
+def caption(api: TestClient, size: int) -> Response:
     return api.post("/v1/captions", files={"video": ("clip.mp4", b"x" * size)})
 
 
-def upload(api: TestClient, size: int):
+def upload(api: TestClient, size: int) -> Response:
     file = {"file": ("clip.mp4", b"x" * size)}
     return api.post("/v1/files", files=file, data={"purpose": "user_data"})
 
@@ -123,6 +125,40 @@ def test_over_the_limit_nothing_more_is_taken_until_something_is_deleted(
     assert api.get(f"/v1/videos/{video_id}").status_code == 200
     api.delete(f"/v1/videos/{video_id}")
     assert caption(api, 1).status_code == 200
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("first", [upload, caption])
+def test_what_is_being_stored_has_its_room_already(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch, first: Callable[..., Response]
+) -> None:
+    artifacts = api.app.state.services.artifacts  # type: ignore[attr-defined]
+    store, meanwhile = artifacts.put, list[Response]()
+
+    def put(*given: object) -> None:
+        monkeypatch.undo()
+        meanwhile.extend(upload(api, size) for size in (LIMIT - 599, LIMIT - 600))
+        store(*given)
+
+    monkeypatch.setattr(artifacts, "put", put)
+    assert first(api, 600).status_code == 200
+    assert [answer.status_code for answer in meanwhile] == [429, 200]
+    assert "600 bytes are stored" in meanwhile[0].json()["error"]["message"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_could_not_be_stored_leaves_its_room(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = api.app.state.services.artifacts  # type: ignore[attr-defined]
+
+    def put(*_: object) -> None:
+        raise BaseError("the store is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(artifacts, "put", put)
+        assert upload(api, LIMIT).status_code == 503
+    assert upload(api, LIMIT).status_code == 200
 
 
 def test_a_key_may_have_a_limit_of_its_own(
