@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 
 from contract.tracing import tracing
-from server.auth import require_key
 from server.batches.driver import driving
 from server.error_handlers import install_error_handlers
-from server.errors import ErrorBody
 from server.middleware import BodyLimit, RequestBoundary
 from server.routes import (
     batches,
@@ -46,6 +44,27 @@ Jobs are asynchronous: create one, then poll it or follow its events. Errors are
 """
 
 
+#: the first route that fits has the request: fixed paths before those with an id in their place
+_ROUTERS = (
+    models.router,
+    sync.router,
+    videos.router,
+    captions.router,
+    live.router,
+    chat.router,
+    files.router,
+    uploads.router,
+    batches.router,
+    webhooks.router,
+    usage.router,
+    queue.router,
+    search.router,
+    ollama.router,
+    health.router,
+    queue.metrics_router,
+)
+
+
 def create_app(settings: ServerSettings) -> FastAPI:
     """Build the application.
 
@@ -68,34 +87,12 @@ def create_app(settings: ServerSettings) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         telemetry=TELEMETRY,
-        # "default" stands for every error; without it 422 would be announced, which is never sent
-        responses={"default": {"model": ErrorBody, "description": "The error envelope"}},
+        routes=[route for router in _ROUTERS for route in router.routes],
     )
     app.state.services = services
     install_error_handlers(app)
     # the last one added is the outermost
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     app.add_middleware(RequestBoundary, count=services.metrics.count)
-    app.include_router(health.router)
-    app.include_router(queue.metrics_router)
-    v1 = APIRouter(prefix="/v1", dependencies=[Depends(require_key)])
-    for router in (
-        models.router,
-        sync.router,
-        videos.router,
-        captions.router,
-        live.router,
-        chat.router,
-        files.router,
-        uploads.router,
-        batches.router,
-        webhooks.router,
-        usage.router,
-        queue.router,
-        search.router,
-    ):
-        v1.include_router(router)
-    app.include_router(v1)
-    app.include_router(ollama.router)
     install_page(app)
     return app

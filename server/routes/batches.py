@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 
 from contract.batch_records import BatchRecord, BatchStatus, new_batch_id
+from server import routing
 from server.auth import Account, check_scope
 from server.batches.objects import (
     WINDOW_SECONDS,
@@ -26,7 +27,7 @@ from server.pages import BracketedStatusQuery, StatusQuery, read_page
 from server.repeats import InjectedOrigin, choose_id
 from server.services import InjectedServices
 
-router = APIRouter(prefix="/batches", tags=["batches"])
+router = routing.keyed_router("/v1/batches", "batches")
 
 
 def _find(services: InjectedServices, account: Account, batch_id: str) -> BatchRecord:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from contract.artifacts import upload_key
 from contract.records import JobRecord
 from contract.requests import CaptionFormat
-from server import jobs
+from server import jobs, routing
 from server.auth import Account
 from server.bodies import InjectedBody
 from server.caption_request import CaptionCreate
@@ -27,7 +27,7 @@ from server.texts import caption_text
 from server.waiting import Wait, until_ended
 from server.wire import Caption, Deleted, Page, caption_view
 
-router = APIRouter(prefix="/captions", tags=["captions"])
+router = routing.keyed_router("/v1/captions", "captions")
 
 Format = Literal["txt"] | CaptionFormat
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from contract.records import JobRecord
+from server import routing
 from server.bodies import InjectedLongBody
 from server.chat_completion import ChatCompletion, chunk, completion, event
 from server.chat_request import ChatCreate, caption_body, chat_request
@@ -24,7 +25,7 @@ from server.services import InjectedServices, Services
 from server.starting import start_caption
 from server.waiting import check_answer, until_ended
 
-router = APIRouter(prefix="/chat", tags=["captions"])
+router = routing.keyed_router("/v1/chat", "captions")
 
 MAX_SECONDS = 300
 #: between two signs of life in a stream

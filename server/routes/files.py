@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from contract.artifacts import file_folder, file_key
 from contract.files import FileRecord, Purpose, expiry, new_file_id
+from server import routing
 from server.auth import Account
 from server.bodies import InjectedBody, checked
 from server.content import content_response
@@ -28,7 +29,7 @@ from server.openapi import form_schema
 from server.repeats import InjectedOrigin, choose_id
 from server.services import InjectedServices
 
-router = APIRouter(prefix="/files", tags=["files"])
+router = routing.keyed_router("/v1/files", "files")
 
 
 def _find(services: InjectedServices, account: Account, file_id: str) -> FileRecord:

@@ -10,16 +10,16 @@ import anyio
 import anyio.to_thread
 import obstore.exceptions
 import redis
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from contract.engine_status import warm_workers
+from server import routing
 from server.errors import Unavailable
 from server.services import InjectedServices, Services
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(tags=["health"])
+router = routing.open_router("health")
 
 #: each part behind the server has this long to answer; probes give up soon after
 PROBE_SECONDS = 2

@@ -6,19 +6,20 @@ import logging
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+from fastapi import Query, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
 from obstore.exceptions import BaseError
 
 from contract.events import Event
 from contract.records import JobRecord, Status
+from server import routing
 from server.events import EVENT_ID, follow, shown
 from server.routes import captions, videos
 from server.services import InjectedServices, Services
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter()
+router = routing.keyed_router("/v1", "live")
 
 #: what a client offers beside its key, which must not be told back
 SUBPROTOCOL = "univigu"

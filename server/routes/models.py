@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from contract.engine_status import read_capabilities
 from contract.requests import MAX_PROMPT_CHARACTERS, Capabilities, Mode
+from server import routing
 from server.errors import NotFound
 from server.fields import MODEL_ID
 from server.services import InjectedServices
 from server.video_request import MAX_FPS, MAX_GUIDANCE_SCALE
 
-router = APIRouter(tags=["models"])
+router = routing.keyed_router("/v1", "models")
 
 
 class Model(BaseModel):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from server import ollama
-from server.auth import require_key
+from server import ollama, routing
 from server.bodies import InjectedLongBody
 from server.errors import InvalidRequest
 from server.fields import check_model
@@ -21,7 +20,7 @@ from server.services import InjectedServices, Services
 from server.starting import start_caption
 from server.waiting import check_answer, until_ended
 
-router = APIRouter(prefix="/api", tags=["ollama"], dependencies=[Depends(require_key)])
+router = routing.keyed_router("/api", "ollama")
 
 
 @router.post("/generate", openapi_extra=json_schema(ollama.GenerateAsk), response_class=Response)

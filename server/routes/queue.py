@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 
 from contract.engine_status import read_memory
 from contract.queues import Kind
+from server import routing
 from server.outlook import read_load
 from server.services import InjectedServices
 
-router = APIRouter(tags=["queue"])
-metrics_router = APIRouter(tags=["health"])
+router = routing.keyed_router("/v1", "queue")
+metrics_router = routing.open_router("health")
 
 
 class QueueState(BaseModel):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from contract.records import JobRecord
+from server import routing
 from server.auth import Account
 from server.jobs import NAMES
 from server.search import find_jobs, prompt_of, text_of
 from server.services import InjectedServices
 
-router = APIRouter(tags=["search"])
+router = routing.keyed_router("/v1", "search")
 
 
 class Hit(BaseModel):

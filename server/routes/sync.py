@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from contract.records import JobRecord, Status
-from server import jobs
+from server import jobs, routing
 from server.bodies import InjectedBody
 from server.content import content_response, stored
 from server.errors import JobFailed
@@ -23,7 +23,7 @@ from server.video_request import VideoCreate
 from server.waiting import until_ended
 from server.wire import Video, video_view
 
-router = APIRouter(prefix="/videos", tags=["videos"])
+router = routing.keyed_router("/v1/videos", "videos")
 
 MAX_SECONDS = 300
 

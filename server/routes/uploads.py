@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from contract.uploads import (
     UPLOAD_SECONDS,
@@ -13,6 +13,7 @@ from contract.uploads import (
     UploadStatus,
     new_upload_id,
 )
+from server import routing
 from server.auth import Account
 from server.bodies import InjectedBody, checked
 from server.errors import InvalidRequest
@@ -34,7 +35,7 @@ from server.uploads import (
     upload_view,
 )
 
-router = APIRouter(prefix="/uploads", tags=["files"])
+router = routing.keyed_router("/v1/uploads", "files")
 
 #: bytes of all parts, those sent again included, over the bytes of the file
 _MAX_EXCESS = 4

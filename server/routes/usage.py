@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from contract.jobs import live_key
 from contract.usage import stored_bytes
+from server import routing
 from server.auth import Account
 from server.services import InjectedServices
 
-router = APIRouter(tags=["queue"])
+router = routing.keyed_router("/v1", "queue")
 
 
 class Usage(BaseModel):

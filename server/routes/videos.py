@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from contract.records import JobRecord
-from server import jobs
+from server import jobs, routing
 from server.auth import Account
 from server.bodies import Body, InjectedBody
 from server.content import Content, content_response, stored
@@ -26,7 +26,7 @@ from server.video_request import VideoCreate
 from server.waiting import Wait, until_ended
 from server.wire import Deleted, Page, Video, video_view
 
-router = APIRouter(prefix="/videos", tags=["videos"])
+router = routing.keyed_router("/v1/videos", "videos")
 
 #: a path segment, and a name in Redis and in the artifact store
 _CHOSEN_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

@@ -6,19 +6,19 @@ import asyncio
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.concurrency import run_in_threadpool
 
 from contract.delivery_records import Delivery
 from contract.webhooks import OLD_SECRET_SECONDS, Endpoint
-from server import webhooks
+from server import routing, webhooks
 from server.auth import Account
 from server.bodies import InjectedJsonBody, checked
 from server.errors import InvalidRequest, Unavailable
 from server.openapi import json_schema
 from server.services import InjectedServices
 
-router = APIRouter(tags=["webhooks"])
+router = routing.keyed_router("/v1", "webhooks")
 
 #: a courier gives up a try sooner
 _SAMPLE_SECONDS = 20
