@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, overload
 
 from univigu_client import batches, files, jobs, service
 from univigu_client.flows import Flow
@@ -17,13 +18,11 @@ T = TypeVar("T")
 
 
 class Operation(Generic[P, T]):
-    """A method with the parameters of a flow, which returns, or is awaited for, what that does.
-
-    Of a class and not of a client, it is the flow itself.
-    """
+    """A method with the parameters of a flow, which returns, or is awaited for, what that does."""
 
     def __init__(self, flow: Callable[P, Flow[T]]) -> None:
         self._flow = flow
+        update_wrapper(self, flow)
 
     @overload
     def __get__(self, client: Client, owner: object) -> Callable[P, T]: ...
@@ -32,10 +31,22 @@ class Operation(Generic[P, T]):
         self, client: AsyncClient, owner: object
     ) -> Callable[P, Coroutine[Any, Any, T]]: ...
     @overload
-    def __get__(self, client: None, owner: object) -> Callable[P, Flow[T]]: ...
-    def __get__(self, client: Client | AsyncClient | None, owner: object) -> Callable[P, Any]:
-        """Return the method of a client."""
-        return self._flow if client is None else client._bind(self._flow)
+    def __get__(self, client: None, owner: object) -> Self: ...
+    def __get__(self, client: Client | AsyncClient | None, owner: object) -> Any:
+        """Return the method of a client; of a class, the operation, which takes a client first."""
+        return self if client is None else client._bind(self._flow)
+
+    @overload
+    def __call__(self, client: Client, /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    def __call__(
+        self, client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]: ...
+    def __call__(
+        self, client: Client | AsyncClient, /, *args: P.args, **kwargs: P.kwargs
+    ) -> T | Coroutine[Any, Any, T]:
+        """Do it with a client."""
+        return client._bind(self._flow)(*args, **kwargs)
 
 
 class Operations:

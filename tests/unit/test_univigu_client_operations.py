@@ -1,6 +1,8 @@
 """Both clients offer the same operations, of which a type checker knows everything."""
 
+import asyncio
 import inspect
+import pydoc
 
 import pytest
 from mypy import api
@@ -19,6 +21,7 @@ assert_type(client.wait_batch(client.retrieve_batch("id"), print, timeout=1), Ba
 
 async def main() -> None:
     assert_type(await awaited.is_ready(), bool)
+    assert_type(Client.is_ready(client), bool)
     assert_type(await awaited.upload("clip.mp4", lifetime_seconds=3600), str)
 
 
@@ -61,5 +64,22 @@ def test_a_type_checker_knows_parameters_and_answers(tmp_path):
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 def test_a_class_shows_what_its_clients_offer(client):
-    assert "idempotency_key" in inspect.signature(client.create_video).parameters
-    assert "Start a video job" in inspect.getdoc(client.create_video)
+    shown = pydoc.render_doc(client, renderer=pydoc.plaintext)
+    assert "create_video(prompt: 'str', *, idempotency_key: 'str | None' = None" in shown
+    assert "Start a video job" in shown
+
+
+def test_an_operation_of_the_class_takes_a_client(monkeypatch):
+    is_ready, seen = Client.is_ready, []
+
+    def noting(self):
+        seen.append(self)
+        return is_ready(self)
+
+    monkeypatch.setattr(Client, "is_ready", noting)
+    client = Client("http://127.0.0.1:9")
+    assert (client.is_ready(), seen) == (False, [client])
+    monkeypatch.setattr(Client, "is_ready", is_ready)
+    assert not client.is_ready()
+    awaited = AsyncClient("http://127.0.0.1:9")
+    assert asyncio.run(AsyncClient.is_ready(awaited)) is False
