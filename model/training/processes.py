@@ -6,6 +6,7 @@ their number; the first one alone writes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,9 +40,19 @@ class Processes:
 
     @classmethod
     def started(cls) -> Processes:
-        """Join the processes of the launcher that started this one; without one, be alone."""
+        """Join the processes of the launcher that started this one; without one, be alone.
+
+        Raises:
+            ValueError: if a launcher left this process alone where there should be more of it.
+        """
         state = PartialState(cpu=not torch.accelerator.is_available())
         group = None
+        if state.num_processes == 1 and _should_have_company():
+            raise ValueError(
+                "MASTER_ADDR is set, but this process was not told its number (LOCAL_RANK) and "
+                "would train alone: start it by torchrun or accelerate launch --multi_gpu, which "
+                "serve for CPUs, too"
+            )
         if state.num_processes > 1:
             group = distributed.new_group(backend="gloo", timeout=_PATIENCE)
         return cls(state.process_index, state.num_processes, state.device, group)
@@ -110,7 +121,8 @@ class Processes:
         if self.count == 1:
             return [mine]
         lists: list[Any] = [None] * self.count
-        distributed.all_gather_object(lists, mine, self.group)
+        with self.in_touch():
+            distributed.all_gather_object(lists, mine, self.group)
         return lists
 
     @contextmanager
@@ -122,9 +134,38 @@ class Processes:
         if self.is_first:
             self._meet()
 
+    @contextmanager
+    def in_touch(self) -> Iterator[None]:
+        """Tell the loss of another process from an error of this one.
+
+        Raises:
+            ConnectionError: if another process is gone.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.count == 1 or not _is_loss(error):
+                raise
+            raise ConnectionError(
+                f"process {self.index} of {self.count} has lost another one: "
+                f"{str(error).partition('. ')[0]}; start all again to go on from the last save"
+            ) from error
+
     def _meet(self) -> None:
         if self.count > 1:
-            distributed.barrier(self.group)
+            with self.in_touch():
+                distributed.barrier(self.group)
+
+
+def _should_have_company() -> bool:
+    # accelerate's launcher for CPUs, and clusters that set the address alone
+    return "MASTER_ADDR" in os.environ and os.environ.get("WORLD_SIZE") != "1"
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    # no type of its own stands for it: the first two words are gloo's, the third NCCL's
+    words = ("by peer", "Broken pipe", "remote process exit")
+    return any(word in str(error) for word in words)
 
 
 @cache

@@ -59,6 +59,7 @@ def run_stage(
     Raises:
         ValueError: for an unknown stage, key or value, naming what is allowed.
         FileNotFoundError: if an earlier stage has not been run.
+        ConnectionError: if another process of the run is gone.
     """
     processes = Processes.started()
     if stage == "vae":

@@ -44,6 +44,7 @@ def train(
 
     Raises:
         ValueError: if the processes, those of the launcher unless given, cannot share a batch.
+        ConnectionError: if another process of the run is gone.
     """
     processes = processes or Processes.started()
     processes.rows(run.batch_size)  # refused before anything runs
@@ -56,7 +57,7 @@ def train(
     state = TrainingState.first(transformer, run)
     start = state.load(run.out_dir)
     log = step_log(run.out_dir, start) if processes.is_first else nullcontext(_no_log)
-    with log as write:
+    with log as write, processes.in_touch():
         for step in range(start, run.num_steps):
             started = time.monotonic()
             samples, num_frames = draw_samples(state.rng, scenes, stage, run.batch_size)
