@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +23,8 @@ _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 10.0
 #: how long a server may give no answer before its batches are given up
 _AWAY_SECONDS = 600.0
+#: others of the same key go on meanwhile
+_BUSY_CODES = ("too_many_batches", "rate_limit_exceeded")
 
 
 @dataclass
@@ -47,6 +49,8 @@ class _Group:
     #: made by this call, and not by an earlier one
     is_own: bool
     batch: Batch | None = None
+    #: when the server began to give no answer, on the monotonic clock
+    away_since: float | None = None
 
 
 class Batcher:
@@ -62,18 +66,19 @@ class Batcher:
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._gathered: dict[str, Line] = {}
         self._groups: dict[str, _Group] = {}
-        self._away_since: float | None = None
-        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         """Begin."""
-        self._thread.start()
+        self._start(self._gather)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Cancel what has not ended, then delete its videos; an earlier call's batch goes on."""
         self._stop.set()
-        self._thread.join(_STOP_SECONDS)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
         with self._lock:
             groups = [group for group in self._groups.values() if group.is_own]
             lines = [self._gathered, *(group.lines for group in groups)]
@@ -104,7 +109,9 @@ class Batcher:
                 return line
             if sent.outcome:
                 return _ended(sent.body, sent.outcome)
-            group = self._groups.setdefault(sent.token, _Group({}, is_own=False))
+            group = self._groups.get(sent.token)
+            if group is None:
+                group = self._follow_new(sent.token, _Group({}, is_own=False))
             return group.lines.setdefault(key, Line(sent.body))
 
     def _on_its_way(self, key: str) -> Line | None:
@@ -113,20 +120,36 @@ class Batcher:
                 return lines[key]
         return None
 
-    def _run(self) -> None:
+    def _start(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name="batches", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _gather(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
             try:
                 self._begin_batch()
-                for token, group in [*self._groups.items()]:
-                    if not self._stop.is_set():
-                        self._advance(token, group)
             except Exception as error:  # a defect is raised where the outcomes are waited for
                 with self._lock:
-                    groups = [self._gathered, *(group.lines for group in self._groups.values())]
-                    self._gathered, self._groups = {}, {}
-                for lines in groups:
-                    for line in lines.values():
-                        line.outcome.set_exception(error)
+                    lines, self._gathered = self._gathered, {}
+                _fail(lines, error)
+
+    def _follow_new(self, token: str, group: _Group) -> _Group:
+        """Go on with a batch in a thread of its own, whatever holds up the others."""
+        self._groups[token] = group
+        self._start(lambda: self._follow(token, group))
+        return group
+
+    def _follow(self, token: str, group: _Group) -> None:
+        is_done = False
+        while not is_done and not self._stop.wait(_LOOK_SECONDS):
+            try:
+                is_done = self._advance(token, group)
+            except Exception as error:  # a defect, too
+                with self._lock:
+                    self._groups.pop(token, None)
+                _fail(group.lines, error)
+                return
 
     def _begin_batch(self) -> None:
         with self._lock:
@@ -135,11 +158,11 @@ class Batcher:
                 return
             token = uuid.uuid4().hex
             self._sent.note(token, {key: line.body for key, line in self._gathered.items()})
-            self._groups[token] = _Group(self._gathered, is_own=True)
+            self._follow_new(token, _Group(self._gathered, is_own=True))
             self._gathered = {}
 
-    def _advance(self, token: str, group: _Group) -> None:
-        """Look at a batch, and hand out what has come of it once it has ended."""
+    def _advance(self, token: str, group: _Group) -> bool:
+        """Look at a batch, and hand out what has come of it once it has ended; whether it has."""
         outcomes: Mapping[str, Outcome] = {}
         is_over = True
         try:
@@ -148,15 +171,15 @@ class Batcher:
                 line.done, line.total = batch.completed + batch.failed, batch.total
             if batch.has_ended:
                 outcomes = self._client.outcomes(batch)
-            self._away_since = None
+            group.away_since = None
             if not batch.has_ended:
-                return
+                return False
             otherwise = ApiError(0, batch.errors or f"{batch.id} is {batch.status}")
             self._sent.settle(token, outcomes)
             self._delete(batch.input_file_id, batch.output_file_id, batch.error_file_id)
         except ApiError as error:
-            if self._may_pass(error):
-                return
+            if _may_pass(group, error):
+                return False
             # what is wrong with the batch is nothing that is wrong with a video
             status = error.status if error.status in (401, 403) else 0
             otherwise = ApiError(status, f"no batch: {error}", error.code)
@@ -168,15 +191,7 @@ class Batcher:
             known = outcomes.get(key) or (sent and sent.outcome)
             line.is_over = is_over or known is not None
             line.outcome.set_result(known or otherwise)
-
-    def _may_pass(self, error: ApiError) -> bool:
-        """Whether to look again later; a batch goes on while nobody can look at it."""
-        if not _is_away(error):
-            self._away_since = None
-            return error.code == "too_many_batches"  # others of the same key go on
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-        return time.monotonic() - self._away_since < _AWAY_SECONDS
+        return True
 
     def _delete(self, *file_ids: str | None) -> None:
         """Delete files, of which some may have gone; what is left the server deletes in the end."""
@@ -205,6 +220,22 @@ def _ended(body: Body, outcome: Outcome) -> Line:
     line = Line(body, is_over=True)
     line.outcome.set_result(outcome)
     return line
+
+
+def _fail(lines: Mapping[str, Line], error: Exception) -> None:
+    for line in lines.values():
+        if not line.outcome.done():
+            line.outcome.set_exception(error)
+
+
+def _may_pass(group: _Group, error: ApiError) -> bool:
+    """Whether to look again later; a batch goes on while nobody can look at it."""
+    if not _is_away(error):
+        group.away_since = None
+        return error.code in _BUSY_CODES
+    if group.away_since is None:
+        group.away_since = time.monotonic()
+    return time.monotonic() - group.away_since < _AWAY_SECONDS
 
 
 def _is_away(error: ApiError) -> bool:

@@ -145,6 +145,50 @@ def test_what_another_call_has_settled_meanwhile_is_known(
     assert len(captioner.records()) == 1
 
 
+@pytest.fixture
+def begin_second(caption, captioner, wish, monkeypatch):
+    """Send two batches, of which the second is held up while it is made."""
+    create, may_go, made = Client.create_batch, threading.Event(), []
+
+    def slow(self, *given, **named):
+        made.append(given)
+        if len(made) > 1:
+            may_go.wait(100)
+        return create(self, *given, **named)
+
+    monkeypatch.setattr(Client, "create_batch", slow)
+    captioner.is_held = True
+    with caption() as backend, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(backend.describe, wish("a"), nothing)
+        until(captioner.records)
+        second = pool.submit(backend.describe, wish("b"), nothing)
+        until(lambda: len(made) == 2)
+        captioner.is_held = False
+        try:
+            yield first, second, may_go
+        finally:
+            may_go.set()
+
+
+def test_a_batch_that_is_held_up_keeps_no_other_from_its_outcomes(begin_second):
+    first, second, may_go = begin_second
+    assert first.result(60).text == "shows a"
+    assert not second.done()
+    may_go.set()
+    assert second.result(60).text == "shows b"
+
+
+def test_a_defect_is_raised_where_its_own_outcomes_are_waited_for(
+    begin_second, captioner, monkeypatch
+):
+    first, second, may_go = begin_second
+    assert first.result(60).text == "shows a"
+    monkeypatch.setattr("cli.sent.SentLines.confirm", None)
+    may_go.set()
+    with pytest.raises(TypeError):
+        second.result(60)
+
+
 class TestBatchLimit:
     """A key that may have one batch under way, and no more."""
 
