@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends
 from fastapi.concurrency import run_in_threadpool
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from contract.keys import ADMIN
 from server.errors import Forbidden, Unauthorized
 from server.key_ring import ANYBODY
-from server.services import InjectedServices
+from server.services import services_of
 from server.settings import is_loopback
 
 #: first part of a path below `/v1` -> area whose scope it takes; None: any key will do
@@ -42,55 +42,53 @@ _READING = ("GET", "HEAD")
 _KEY_PROTOCOL = "openai-insecure-api-key."
 
 
-class _Bearer(HTTPBearer):
-    """The scheme of the library, for WebSockets too."""
+class _RequireKey(HTTPBearer):
+    """The library's scheme, for WebSockets too, that also checks the key which it finds.
 
-    async def __call__(self, connection: HTTPConnection) -> HTTPAuthorizationCredentials | None:
-        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            token = _offered_key(connection.scope.get("subprotocols", []))
-        if not token:
-            return None
-        return HTTPAuthorizationCredentials(scheme="bearer", credentials=token.strip())
+    One dependency: each costs a request about as much as looking the key up.
+    """
+
+    async def __call__(self, connection: HTTPConnection) -> None:
+        """Let a request pass if it carries a key that may do what it asks, and note whose it is.
+
+        Raises:
+            Unauthorized: if keys are asked for and the request has none of them.
+            Forbidden: if its key lacks the scope; where no key is asked for, if it does not come
+                from this machine.
+        """
+        ring = (await services_of(connection)).key_ring
+        token = _given_key(connection)
+        caller = ring.recall(token) or await run_in_threadpool(ring.identify, token)
+        if caller is None:
+            problem = "no API key was given" if token is None else "this API key is not known"
+            raise Unauthorized(
+                f"{problem}; send `Authorization: Bearer KEY`",
+                headers={"www-authenticate": "Bearer"},
+            )
+        if caller is ANYBODY:
+            _check_local(connection)
+        connection.state.account, connection.state.scopes = caller.account, caller.scopes
+        check_scope(connection, connection.scope["path"], connection.scope.get("method", "GET"))
+
+
+require_key = _RequireKey(
+    scheme_name="_Bearer",
+    description="One of the server's API keys; not asked for where there are none.",
+)
+
+
+def _given_key(connection: HTTPConnection) -> bytes | None:
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        token = _offered_key(connection.scope.get("subprotocols", []))
+    # headers arrive decoded as Latin-1, whatever the client wrote
+    return token.strip().encode("latin-1") if token else None
 
 
 def _offered_key(subprotocols: Sequence[str]) -> str:
     """Return the key among what a WebSocket offers: a browser can set no header of its own."""
     keys = [name for name in subprotocols if name.startswith(_KEY_PROTOCOL)]
     return keys[0].removeprefix(_KEY_PROTOCOL) if keys else ""
-
-
-_bearer = _Bearer(
-    auto_error=False,
-    description="One of the server's API keys; not asked for where there are none.",
-)
-
-
-async def require_key(
-    connection: HTTPConnection,
-    services: InjectedServices,
-    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> None:
-    """Let a request pass if it carries a key that may do what it asks, and note whose it is.
-
-    Raises:
-        Unauthorized: if keys are asked for and the request has none of them.
-        Forbidden: if its key lacks the scope; where no key is asked for, if it does not come from
-            this machine.
-    """
-    ring = services.key_ring
-    # headers arrive decoded as Latin-1, whatever the client wrote
-    token = given.credentials.encode("latin-1") if given else None
-    caller = ring.recall(token) or await run_in_threadpool(ring.identify, token)
-    if caller is None:
-        problem = "this API key is not known" if given else "no API key was given"
-        raise Unauthorized(
-            f"{problem}; send `Authorization: Bearer KEY`", headers={"www-authenticate": "Bearer"}
-        )
-    if caller is ANYBODY:
-        _check_local(connection)
-    connection.state.account, connection.state.scopes = caller.account, caller.scopes
-    check_scope(connection, connection.scope["path"], connection.scope.get("method", "GET"))
 
 
 async def account_of(connection: HTTPConnection) -> str:

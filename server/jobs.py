@@ -16,6 +16,7 @@ from server.errors import Gone, InvalidRequest, NotFound
 from server.outlook import outlooks
 from server.pages import BracketedStatusQuery, StatusQuery, read_page
 from server.services import Services
+from server.waiting import until_ended
 from server.wire import SECONDS_PER_DAY, Item, Page, View
 
 NAMES: dict[Kind, Literal["video", "caption"]] = {"generate": "video", "understand": "caption"}
@@ -106,12 +107,37 @@ def show(
     return item
 
 
-async def show_soon(
-    services: Services, record: JobRecord, view: View[Item], response: Response
+async def retrieve(
+    services: Services,
+    account: str,
+    kind: Kind,
+    job_id: str,
+    view: View[Item],
+    response: Response,
+    wait: float = 0,
 ) -> Item:
-    """Do the same from the event loop, without a thread where there is nothing to ask for."""
-    if record.status.is_terminal:
-        return show(services, record, view, response)
+    """Return what a client reads of a job of an account, once it has ended or `wait` is over.
+
+    Args:
+        services: the connections of this process.
+        account: whose job it has to be.
+        kind: what it has to be.
+        job_id: which.
+        view: how a client reads it.
+        response: gets the headers that pace its polling.
+        wait: seconds.
+
+    Raises:
+        NotFound: if there is no such job, or it is deleted meanwhile.
+        Gone: if there was one until its time was over.
+    """
+
+    def look() -> JobRecord:
+        return find(services, account, kind, job_id)
+
+    if not wait:  # one thread for all that it takes: another one is waited for where many ask
+        return await run_in_threadpool(lambda: show(services, look(), view, response))
+    record = await until_ended(services, await run_in_threadpool(look), wait)
     return await run_in_threadpool(show, services, record, view, response)
 
 

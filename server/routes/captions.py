@@ -24,7 +24,7 @@ from server.repeats import InjectedOrigin
 from server.services import InjectedServices
 from server.starting import start_caption
 from server.texts import caption_text
-from server.waiting import Wait, until_ended
+from server.waiting import Wait
 from server.wire import Caption, Deleted, Page, caption_view
 
 router = routing.keyed_router("/v1/captions", "captions")
@@ -62,11 +62,15 @@ def list_captions(
 
 @router.get("/{caption_id}")
 async def retrieve_caption(
-    services: InjectedServices, record: Found, response: Response, wait: Wait = 0
+    services: InjectedServices,
+    account: Account,
+    caption_id: str,
+    response: Response,
+    wait: Wait = 0,
 ) -> Caption:
     """Return a caption job; also one that failed is answered with 200."""
-    record = await until_ended(services, record, wait)
-    return await jobs.show_soon(services, record, caption_view, response)
+    view = caption_view
+    return await jobs.retrieve(services, account, "understand", caption_id, view, response, wait)
 
 
 @router.delete("/{caption_id}")

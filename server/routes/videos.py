@@ -23,7 +23,7 @@ from server.services import InjectedServices, Services
 from server.starting import start_video
 from server.texts import video_text
 from server.video_request import VideoCreate
-from server.waiting import Wait, until_ended
+from server.waiting import Wait
 from server.wire import Deleted, Page, Video, video_view
 
 router = routing.keyed_router("/v1/videos", "videos")
@@ -82,11 +82,11 @@ def list_videos(
 
 @router.get("/{video_id}")
 async def retrieve_video(
-    services: InjectedServices, record: Found, response: Response, wait: Wait = 0
+    services: InjectedServices, account: Account, video_id: str, response: Response, wait: Wait = 0
 ) -> Video:
     """Return a video job; also one that failed is answered with 200."""
-    record = await until_ended(services, record, wait)
-    return await jobs.show_soon(services, record, video_view, response)
+    view = video_view
+    return await jobs.retrieve(services, account, "generate", video_id, view, response, wait)
 
 
 @router.delete("/{video_id}")
