@@ -7,7 +7,6 @@ unknown name.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.paired import Row
+from benchmarks.written import write_json
 
 #: each a module with `run() -> list[Row]`, imported when its turn comes
 NAMES = (
@@ -73,10 +73,11 @@ def show(rows: list[Row], missing: dict[str, str], console: Console) -> None:
     console.print(left_out)
 
 
-def write(rows: list[Row], path: Path) -> None:
-    """Write the measured ratios as JSON, replacing an earlier run's."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps([row.as_json() for row in rows], indent=2) + "\n")
+def write(rows: list[Row], failures: dict[str, str], path: Path) -> None:
+    """Write the ratios as JSON, and what failed as not ok, replacing an earlier run's."""
+    unknown = {"ratio": None, "limit": None, "sense": None, "ok": False}
+    failed = [{"name": name} | unknown | {"error": why} for name, why in failures.items()]
+    write_json(path, [row.as_json() for row in rows] + failed)
 
 
 def main(arguments: list[str]) -> int:
@@ -89,7 +90,7 @@ def main(arguments: list[str]) -> int:
     console = Console()
     rows, failures = measure(names or list(NAMES), console)
     show(rows, failures | NOT_RUN, console)
-    write(rows, RESULTS)
+    write(rows, failures, RESULTS)
     return 0 if all(row.ok for row in rows) and not failures else 1
 
 

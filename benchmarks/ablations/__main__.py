@@ -18,6 +18,7 @@ from rich.console import Console
 
 from benchmarks.ablations.questions import QUESTIONS, Bench
 from benchmarks.ablations.tables import Comparison
+from benchmarks.written import write_json
 
 CHECKPOINT = Path(__file__).parents[2] / "model" / "checkpoints" / "moving-shapes"
 FOLDER = Path(__file__).parents[1] / "out" / "ablations"
@@ -49,7 +50,7 @@ def compare(bench: Bench, name: str, repetitions: int) -> Comparison:
 def write(name: str, comparison: Comparison, path: Path) -> None:
     """Put a question's figures beside those of other questions in a JSON file."""
     summary = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(summary | {name: comparison.as_json()}, indent=1) + "\n")
+    write_json(path, summary | {name: comparison.as_json()})
 
 
 def main(arguments: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from model.presets import PRESETS
@@ -32,6 +32,10 @@ class Leg:
     def as_stage(self) -> Stage:
         """Return the stage that is trained."""
         return replace(STAGES[self.stage], **self.changes)
+
+    def definition(self) -> dict[str, Any]:
+        """Return all that decides what it does, as JSON can say it."""
+        return {"stage": asdict(self.as_stage()), "num_steps": self.num_steps}
 
 
 #: every arm starts from this, one per seed

@@ -38,22 +38,28 @@ class Course:
 
     def definition(self, arm: Arm, seed: int) -> dict[str, Any]:
         """Return all that decides what an arm becomes."""
-        shared = {"config": self.config, "start": asdict(self.start), "options": self.options}
-        return shared | {"arm": asdict(arm), "seed": seed, "scenes": len(self.world.scenes)}
+        return {
+            "config": self.config,
+            "changes": arm.config,
+            "copies_experts": arm.copies_experts,
+            "legs": [leg.definition() for leg in (self.start, *arm.legs)],
+            "run": self._run_definition(seed),
+            "scenes": len(self.world.scenes),
+        }
 
     def train(self, arm: Arm, seed: int) -> UniViGUTransformer:
         """Return the network at the end of an arm, going on where an earlier run was stopped."""
         video = self._new(self.config, seed)
-        self._run(video, self.start, seed, [self.config, asdict(self.start)])
+        self._run(video, self.start, seed, [self.config, self.start.definition()])
         weights = video.state_dict()
         if arm.copies_experts:
             copied = with_copies({name: value.clone for name, value in weights.items()})
             weights |= {name: read() for name, read in copied.items()}
         transformer = self._new(self.config | dict(arm.config), seed)
         transformer.load_state_dict(weights)
-        so_far: list[Any] = [self.config, asdict(self.start), arm.config, arm.copies_experts]
+        so_far = [self.config, self.start.definition(), arm.config, arm.copies_experts]
         for leg in arm.legs:
-            so_far.append(asdict(leg))
+            so_far.append(leg.definition())
             self._run(transformer, leg, seed, so_far)
         transformer.eval()
         return transformer
@@ -64,9 +70,15 @@ class Course:
         transformer.train()
         return transformer
 
+    def _run_definition(self, seed: int) -> dict[str, Any]:
+        """Return what decides how any leg is trained, defaults included."""
+        run = asdict(TrainingRun(out_dir=Path(), num_steps=1, seed=seed, **self.options))
+        return {name: value for name, value in run.items() if name not in ("out_dir", "num_steps")}
+
     def _run(self, transformer: UniViGUTransformer, leg: Leg, seed: int, so_far: Any) -> None:
         """Train a leg in place, unless its average is there already, and take the average."""
-        name = f"{leg.stage}-{seed}-{digest([so_far, self.options, len(self.world.scenes)])}"
+        decisive = [so_far, self._run_definition(seed), len(self.world.scenes)]
+        name = f"{leg.stage}-{seed}-{digest(decisive)}"
         out_dir = self.folder / "runs" / name
         run = TrainingRun(out_dir=out_dir, num_steps=leg.num_steps, seed=seed, **self.options)
         if not (out_dir / "ema.safetensors").exists():

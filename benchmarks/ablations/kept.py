@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.written import write_json
+
 Figures = dict[str, float]
 
 
@@ -28,10 +30,6 @@ def kept(folder: Path, name: str, definition: Any, make: Callable[[], Figures]) 
     """
     path = folder / f"{name}-{digest(definition)}.json"
     if not path.exists():
-        content = {"definition": definition, "figures": make()}
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=1, default=dict) + "\n")
-        partial.replace(path)
+        write_json(path, {"definition": definition, "figures": make()})
     figures: Figures = json.loads(path.read_text())["figures"]
     return figures

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.paired import Row
+from benchmarks.written import write_json
 
 
 class Report:
@@ -54,6 +54,4 @@ class Report:
     def _write(self) -> None:
         rows = [row.as_json() | {"detail": row.detail} for row in self.rows]
         content = {"machine": self._machine, "rows": rows, "not_run": self.not_run}
-        scratch = self._path.with_name(f".{self._path.name}")
-        scratch.write_text(json.dumps(content, indent=2) + "\n")
-        scratch.replace(self._path)
+        write_json(self._path, content)

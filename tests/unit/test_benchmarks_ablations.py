@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +12,13 @@ from benchmarks.ablations import __main__ as command
 from benchmarks.ablations import questions
 from benchmarks.ablations.arms import ARMS, RECIPE, SMALL, Leg
 from benchmarks.ablations.course import Course
-from benchmarks.ablations.kept import kept
+from benchmarks.ablations.kept import digest, kept
 from benchmarks.ablations.probes import probe, words_of
+from benchmarks.ablations.tables import Comparison
 from benchmarks.ablations.world import make_world
 from model.evaluation.trial import ATTRIBUTES
 from model.training.moving_shapes import Scene
+from model.training.stage import STAGES
 
 OPTIONS = {"batch_size": 2, "warmup_steps": 1, "autocast": False, "save_every": 1}
 CONFIG = SMALL | {"num_layers": 1}
@@ -118,6 +121,36 @@ def test_what_was_measured_is_read_and_not_measured_again(tmp_path):
     assert kept(tmp_path, "a", {"steps": 1}, lambda: {"right": 0.5}) == {"right": 0.5}
     assert kept(tmp_path, "a", {"steps": 1}, never) == {"right": 0.5}
     assert kept(tmp_path, "a", {"steps": 2}, lambda: {"right": 0.75}) == {"right": 0.75}
+
+
+@pytest.mark.parametrize(
+    "change", [("condition_dropout", 0.5), ("understand_shift", 2.0), ("pad_weight", 0.2)]
+)
+def test_another_default_of_a_stage_is_another_run(course, monkeypatch, change):
+    before = course.definition(ARMS[RECIPE], 0)
+    course.train(replace(short(ARMS[RECIPE]), legs=()), 0)
+    monkeypatch.setitem(STAGES, "base", replace(STAGES["base"], **dict([change])))
+    assert digest(course.definition(ARMS[RECIPE], 0)) != digest(before)
+    course.train(replace(short(ARMS[RECIPE]), legs=()), 0)
+    assert len([*course.folder.glob("runs/base-*")]) == 2
+
+
+def test_a_default_of_every_run_is_part_of_what_is_measured(course):
+    assert course.definition(ARMS[RECIPE], 0)["run"]["weight_decay"] > 0
+
+
+def test_results_are_replaced_whole(tmp_path, monkeypatch):
+    path = tmp_path / "ablations.json"
+    command.write("experts", Comparison("?", {"recipe": [{"right": 0.5}]}), path)
+    before = path.read_text()
+
+    def full(*_, **__):
+        raise OSError("no space is left")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        command.write("dropout", Comparison("?", {"recipe": [{"right": 1.0}]}), path)
+    assert path.read_text() == before
 
 
 def test_a_measurement_that_failed_leaves_nothing(tmp_path):

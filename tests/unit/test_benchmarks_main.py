@@ -62,7 +62,16 @@ def test_a_benchmark_that_fails_is_named_and_costs_no_other(measured, monkeypatc
     monkeypatch.setattr(command, "import_module", fetch)
     assert command.main(["captioning", "together", "captioning"]) == 1
     assert "both sides [differ]" in " ".join(capsys.readouterr().out.split())
-    assert len(json.loads(measured.read_text())) == 2
+    kept, again, failed = json.loads(measured.read_text())
+    assert (kept["ok"], again["ok"]) == (True, True)
+    assert failed == {
+        "name": "together",
+        "ratio": None,
+        "limit": None,
+        "sense": None,
+        "ok": False,
+        "error": "AssertionError: both sides [differ]",
+    }
 
 
 def test_an_unknown_name_is_refused(measured, capsys):
@@ -73,8 +82,8 @@ def test_an_unknown_name_is_refused(measured, capsys):
 
 
 def test_the_file_has_what_programs_read_and_no_more(results):
-    command.write([KEPT, MISSED], results)
-    command.write([MISSED], results)
+    command.write([KEPT, MISSED], {}, results)
+    command.write([MISSED], {}, results)
     assert json.loads(results.read_text()) == [
         {"name": "missed", "ratio": 1.2, "limit": 1.15, "sense": "max", "ok": False}
     ]
@@ -85,5 +94,5 @@ def test_what_was_not_run_is_printed_and_not_written(results):
     command.show([KEPT, MISSED], command.NOT_RUN, console)
     printed = console.export_text()
     assert all(text in printed for text in (*command.NOT_RUN, "a long story", "MISSED"))
-    command.write([KEPT], results)
+    command.write([KEPT], {}, results)
     assert not any(name in results.read_text() for name in command.NOT_RUN)
