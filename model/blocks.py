@@ -5,7 +5,7 @@ Shapes: B batch, N_v video tokens, L caption tokens, d width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,6 +16,7 @@ from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnP
 from torch import Tensor, nn
 
 from model.attention import Rotary, mix, mix_parts, project, project_keys, project_query
+from model.clip_keys import ClipKeys
 from model.condition import Constant, Context
 
 
@@ -28,37 +29,6 @@ class Stream:
     modulation: Tensor  # [B, 6, d] float32, from this stream's own timestep
     temb: Tensor  # [B, d], for the output head
     rotary: Rotary
-
-
-@dataclass(frozen=True)
-class ClipKeys:
-    """A clip's keys and values in one block, with room behind them for a caption's."""
-
-    key: Tensor  # [B, N_v + L, heads, head_dim]
-    value: Tensor
-    num_tokens: int  # N_v
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both."""
-        return self.key.nbytes + self.value.nbytes
-
-    @classmethod
-    def with_room(cls, key: Tensor, value: Tensor, length: int) -> ClipKeys:
-        """Keep keys and values (B, N_v, heads, head_dim), with room for captions of `length`."""
-        batch, num_tokens, *head = key.shape
-        room = key.new_zeros(batch, length, *head)
-        return cls(torch.cat((key, room), 1), torch.cat((value, room), 1), num_tokens)
-
-    def with_caption(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Return all keys and values, after writing a caption's (B, L, heads, head_dim) in.
-
-        The room is scratch: who asks next overwrites it.
-        """
-        end = self.num_tokens + key.shape[1]
-        self.key[:, self.num_tokens : end] = key
-        self.value[:, self.num_tokens : end] = value
-        return self.key[:, :end], self.value[:, :end]
 
 
 class UniViGUBlock(nn.Module):
@@ -104,15 +74,34 @@ class UniViGUBlock(nn.Module):
         """Return cross-attention to a condition whose rows all equal `row`, (1, 1, d)."""
         return Constant(self._out(self.attn2, self.attn2.to_v(row)))
 
-    def finish(self, stream: Stream, mixed: Tensor, expert: FeedForward) -> Stream:
+    def finish(
+        self, stream: Stream, mixed: Tensor, expert: FeedForward, regions: Regions | None = None
+    ) -> Stream:
         """Add self-attention `mixed` (B, N, d), cross-attention and the expert's output."""
-        _, _, gate, ffn_shift, ffn_scale, ffn_gate = self._modulation(stream)
-        mixed = self._out(self.attn1, mixed)
-        hidden = (stream.hidden.float() + mixed * gate).type_as(stream.hidden)
-        hidden = hidden + self._cross(hidden, stream.context)
-        normed = modulate(self.norm3(hidden.float()), ffn_shift, ffn_scale, hidden)
-        hidden = (hidden.float() + expert(normed).float() * ffn_gate).type_as(hidden)
+        run, context = regions or EAGER, stream.context
+        if isinstance(context, Constant):
+            hidden = run.end_constant(self, stream, mixed, context.output, expert)
+        else:
+            pairs = self.prepare(context) if isinstance(context, Tensor) else context
+            hidden, query = run.ask(self, stream, mixed)
+            crossed = mix_parts(self.attn2, query, pairs)
+            hidden = run.end(self, stream, hidden, crossed, expert)
         return replace(stream, hidden=hidden)
+
+    def ask(self, stream: Stream, mixed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return hidden states after self-attention `mixed`, and what they ask the condition."""
+        hidden = self._attended(stream, mixed)
+        return hidden, project_query(self.attn2, self.norm2(hidden.float()).type_as(hidden))
+
+    def end(self, stream: Stream, hidden: Tensor, crossed: Tensor, expert: FeedForward) -> Tensor:
+        """Return hidden states after cross-attention `crossed` and the expert."""
+        return self._through(stream, hidden + self._out(self.attn2, crossed), expert)
+
+    def end_constant(
+        self, stream: Stream, mixed: Tensor, crossed: Tensor, expert: FeedForward
+    ) -> Tensor:
+        """Return what `ask` and `end` do where cross-attention gives (1, 1, d) whoever asks."""
+        return self._through(stream, self._attended(stream, mixed) + crossed, expert)
 
     def forward(
         self,
@@ -151,14 +140,14 @@ class UniViGUBlock(nn.Module):
         """Return what `forward` makes of the caption, leaving out what only the video needs."""
         return self.finish(text, self._ask(text, (video, text), key_mask), self.ffn_text)
 
-    def text_only(self, text: Stream, clips: Sequence[ClipKeys]) -> Stream:
+    def text_only(self, text: Stream, clips: Sequence[ClipKeys], regions: Regions) -> Stream:
         """Advance the caption stream against cached clips, each read by its part of the batch."""
-        query, key, value = self.project(text)
+        query, key, value = regions.project(self, text)
         rows = [clip.key.shape[0] for clip in clips]
         parts = zip(clips, *(part.split(rows) for part in (query, key, value)), strict=True)
         # one after the other: parts that read one clip write into the same room
         mixed = [mix(self.attn1, q, *clip.with_caption(k, v)) for clip, q, k, v in parts]
-        return self.finish(text, torch.cat(mixed), self.ffn_text)
+        return self.finish(text, torch.cat(mixed), self.ffn_text, regions)
 
     def _ask(self, asking: Stream, asked: Sequence[Stream], key_mask: Tensor | None) -> Tensor:
         keys = [self.keys(one) for one in asked]
@@ -166,14 +155,15 @@ class UniViGUBlock(nn.Module):
         query = project_query(self.attn1, self.normed(asking), asking.rotary)
         return mix(self.attn1, query, key, value, key_mask)
 
-    def _cross(self, hidden: Tensor, context: Context) -> Tensor:
-        if isinstance(context, Constant):
-            return context.output
-        if isinstance(context, Tensor):
-            context = self.prepare(context)
-        normed = self.norm2(hidden.float()).type_as(hidden)
-        query = project_query(self.attn2, normed)
-        return self._out(self.attn2, mix_parts(self.attn2, query, context))
+    def _attended(self, stream: Stream, mixed: Tensor) -> Tensor:
+        gate = self._modulation(stream)[2]
+        mixed = self._out(self.attn1, mixed)
+        return (stream.hidden.float() + mixed * gate).type_as(stream.hidden)
+
+    def _through(self, stream: Stream, hidden: Tensor, expert: FeedForward) -> Tensor:
+        shift, scale, gate = self._modulation(stream)[3:]
+        normed = modulate(self.norm3(hidden.float()), shift, scale, hidden)
+        return (hidden.float() + expert(normed).float() * gate).type_as(hidden)
 
     def _out(self, attn: WanAttention, mixed: Tensor) -> Tensor:
         output: Tensor = attn.to_out[0](mixed)
@@ -186,3 +176,21 @@ class UniViGUBlock(nn.Module):
 def modulate(normed: Tensor, shift: Tensor, scale: Tensor, like: Tensor) -> Tensor:
     """Return normed (1 + scale) + shift, in the dtype of `like`."""
     return (normed * (1 + scale) + shift).type_as(like)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What a block computes between attentions, as functions that a compiler may replace.
+
+    Their shapes do not depend on how many clips are asked, nor on how long these are.
+    """
+
+    project: Callable[[UniViGUBlock, Stream], tuple[Tensor, Tensor, Tensor]]
+    ask: Callable[[UniViGUBlock, Stream, Tensor], tuple[Tensor, Tensor]]
+    end: Callable[[UniViGUBlock, Stream, Tensor, Tensor, FeedForward], Tensor]
+    end_constant: Callable[[UniViGUBlock, Stream, Tensor, Tensor, FeedForward], Tensor]
+    #: whether they are CUDA graphs, whose results last until the next step of their owner
+    are_graphs: bool = False
+
+
+EAGER = Regions(UniViGUBlock.project, UniViGUBlock.ask, UniViGUBlock.end, UniViGUBlock.end_constant)

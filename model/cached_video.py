@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from model.attention import mix
-from model.blocks import ClipKeys
+from model.blocks import EAGER, Regions
+from model.clip_keys import ClipKeys
 from model.condition import Condition
 from model.layers import UniViGULayers
 from model.streams import text_head, text_stream, video_stream
@@ -23,6 +25,10 @@ VideoCache = tuple[ClipKeys, ...]
 class CachedVideo(UniViGULayers):
     """Fills a cache of a clip, and reads it."""
 
+    #: what the blocks run while a cache is filled, and while it is read
+    video_regions: Regions = EAGER
+    text_regions: Regions = EAGER
+
     def cache_video(
         self, hidden_states: Tensor, timestep: Tensor, encoder_hidden_states: Tensor
     ) -> VideoCache:
@@ -33,13 +39,13 @@ class CachedVideo(UniViGULayers):
         """
         condition = self.prepare_null(encoder_hidden_states)
         video = video_stream(self, hidden_states, timestep, condition)
-        cache = []
+        cache, run = [], self.video_regions
         for index, block in enumerate(self.typed_blocks):
-            query, key, value = block.project(video)
+            query, key, value = run.project(block, video)
             cache.append(ClipKeys.with_room(key, value, self.config.caption_length))
             if index + 1 < len(self.blocks):  # nothing reads the last block's video output
                 video = replace(video, context=condition.contexts[index])
-                video = block.finish(video, mix(block.attn1, query, key, value), block.ffn)
+                video = block.finish(video, mix(block.attn1, query, key, value), block.ffn, run)
         return tuple(cache)
 
     def refresh_video(
@@ -92,9 +98,11 @@ class CachedVideo(UniViGULayers):
             caption_timestep: see `forward`.
             caption_embeds: see `forward`.
         """
+        if self.text_regions.are_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
         condition = Condition.joined(conditions)
         text = text_stream(self, caption_ids, caption_embeds, caption_timestep, condition)
         for index, block in enumerate(self.typed_blocks):
             text = replace(text, context=condition.contexts[index])
-            text = block.text_only(text, [clip[index] for clip in clips])
+            text = block.text_only(text, [clip[index] for clip in clips], self.text_regions)
         return text_head(self, text)

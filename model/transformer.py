@@ -123,12 +123,13 @@ class UniViGUTransformer(CachedVideo, ModelMixin, PeftAdapterMixin, CacheMixin, 
         What comes before the first cross-attention knows no condition and is computed once.
         Arguments as for `forward`; `reuses` has one for each condition, or none.
         """
-        first, *rest = self.typed_blocks
+        (first, *rest), run = self.typed_blocks, self.video_regions
         start = video_stream(self, hidden_states, timestep, conditions[0])
-        mixed = cache(lambda: mix(first.attn1, *first.project(start)))
+        mixed = cache(lambda: mix(first.attn1, *run.project(first, start)))
 
         def through_blocks(condition: Condition) -> Streams:
-            video = first.finish(replace(start, context=condition.contexts[0]), mixed(), first.ffn)
+            video = replace(start, context=condition.contexts[0])
+            video = first.finish(video, mixed(), first.ffn, run)
             for block, context in zip(rest, condition.contexts[1:], strict=True):
                 video, _ = block(replace(video, context=context), None, None, None)
             return video, None

@@ -37,8 +37,13 @@ class WorkerSettings(SharedSettings):
     )
     compile_blocks: bool = Field(
         default=False,
-        description="Compile the network's blocks: faster steps, and a long wait for the first of "
-        "each shape.",
+        description="Compile the network's blocks and the autoencoder's norms: faster steps, and a "
+        "long wait for the first of the first two shapes.",
+    )
+    cuda_graphs: bool = Field(
+        default=False,
+        description="Launch the steps of captions as CUDA graphs, compiled: for a GPU that waits "
+        "for its launches. Not yet measured on one.",
     )
     fuse_projections: bool = Field(
         default=False,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model import UniViGUPipeline, UniViGUTransformer
-from model.optimize import optimize
+from model.optimize import graphed_regions, optimize
 from model.presets import PRESETS
 
 pytestmark = [
@@ -61,3 +61,28 @@ def test_8_bits_stay_close_to_bfloat16(tiny_checkpoint: Path) -> None:
     first, second = (one.generate("a red circle", **options) for one in (exact, rounded))
     difference = np.abs(first.frames.astype(int) - second.frames.astype(int))
     assert 0 < difference.mean() < 16
+
+
+def test_captions_as_cuda_graphs_stay_close_to_plain_ones() -> None:
+    config = PRESETS["wan2.1-1.3b"] | {"num_layers": 4, "understanding_attention": "isolated"}
+    with torch.device("cuda"):
+        model = UniViGUTransformer(**config).to(torch.bfloat16).eval()
+        torch.nn.init.normal_(model.text_proj_out.weight, std=0.02)
+        latents = torch.randn(1, 16, 3, 30, 52, dtype=torch.bfloat16)
+        states = torch.randn(1, 512, 4096, dtype=torch.bfloat16)
+        ids, time = torch.randint(256_384, (2, 256)), torch.tensor([900.0, 300.0])
+
+    def logits() -> list[torch.Tensor]:
+        clips = [model.cache_video(latents, torch.zeros(1, device="cuda"), states)] * 2
+        conditions = [model.prepare_condition(states), model.prepare_null(states)]
+        steps = [(1, conditions[:1]), (2, conditions[:1] * 2), (1, conditions[1:])] * 3
+        return [
+            model.denoise_text(clips[:count], parts, ids[:count], time[:count])
+            for count, parts in steps
+        ]
+
+    with torch.inference_mode():
+        plain = logits()
+        model.text_regions = graphed_regions()
+        for one, other in zip(plain, logits(), strict=True):
+            assert (one - other).float().norm() < 0.02 * one.float().norm()

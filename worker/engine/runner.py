@@ -40,7 +40,7 @@ class ModelRunner:
     Raises:
         OSError: if there is no checkpoint, or a part of it is missing.
         ValueError: if its parts do not fit together, there is no such attention kernel, or
-            no 8-bit products here.
+            no CUDA graphs or 8-bit products here.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -57,6 +57,7 @@ class ModelRunner:
         optimize(
             self._pipeline,
             compiler="inductor" if settings.compile_blocks else None,
+            cuda_graphs=settings.cuda_graphs,
             fuse_projections=settings.fuse_projections,
             attention_backend=settings.attention_backend,
             fp8_linears=settings.fp8_linears,
