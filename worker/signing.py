@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,11 @@ _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _PROBE = b'<svg xmlns="http://www.w3.org/2000/svg"></svg>'
 
 
+#: how long certificate and key may take to be replaced, one after the other
+_REPLACING_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
+
+
 class SigningError(Exception):
     """Why a video could not be signed; it must not leave the worker."""
 
@@ -33,7 +39,8 @@ class SigningError(Exception):
 class VideoSigner:
     """Signs with the certificate and the key that lie in two files when it is asked to.
 
-    They may be replaced while the worker runs, e.g. before the certificate expires.
+    They may be replaced while the worker runs, e.g. before the certificate expires. Signing waits a
+    little for two that do not match.
     """
 
     #: PEM: the certificate of the key first, then those that vouch for it
@@ -50,7 +57,7 @@ class VideoSigner:
         if not self.certificate_file.is_file():
             raise ValueError(f"UNIVIGU_C2PA_CERTIFICATE_FILE {self.certificate_file}: no such file")
         try:
-            with _builder(self._context(), "sample", 0) as builder:
+            with _builder(_context(*self._read()), "sample", 0) as builder:
                 builder.sign("image/svg+xml", io.BytesIO(_PROBE), io.BytesIO())
         except ImportError as error:
             raise ValueError(
@@ -76,23 +83,36 @@ class VideoSigner:
         """
         signed = video.with_name(f"signed-{video.name}")
         try:
-            with _builder(self._context(), checkpoint, seed) as builder:
+            with _builder(_context(*self._read_settled()), checkpoint, seed) as builder:
                 builder.sign_file(video, signed)
             os.replace(signed, video)
         except Exception as error:  # whatever it is, the video is not signed
             signed.unlink(missing_ok=True)
             raise SigningError(str(error)) from error
 
-    def _context(self) -> Context:
-        import c2pa
-        from cryptography.hazmat.primitives import serialization as pem
+    def _read_settled(self) -> tuple[bytes, Any]:
+        """Return both once they match; what never does is left to fail."""
+        from cryptography import x509
 
-        key: Any = pem.load_pem_private_key(self.key_file.read_bytes(), password=None)
-        # the library takes no other form
-        form = (pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption())
-        chain = self.certificate_file.read_bytes()
-        info = c2pa.C2paSignerInfo(_algorithm(key), chain, key.private_bytes(*form), None)
-        return c2pa.Context(c2pa.Settings.from_dict(_SETTINGS), c2pa.Signer.from_info(info))
+        deadline = time.monotonic() + _REPLACING_SECONDS
+        while True:
+            is_over = time.monotonic() >= deadline
+            try:
+                chain, key = self._read()
+                public_key = x509.load_pem_x509_certificate(chain).public_key()
+                if is_over or public_key == key.public_key():
+                    return chain, key
+            except (OSError, ValueError):  # one is away, or written in part
+                if is_over:
+                    raise
+            time.sleep(_LOOK_SECONDS)
+
+    def _read(self) -> tuple[bytes, Any]:
+        """Return the certificates, PEM, and the key."""
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        key = load_pem_private_key(self.key_file.read_bytes(), password=None)
+        return self.certificate_file.read_bytes(), key
 
 
 def read_signer(settings: WorkerSettings) -> VideoSigner | None:
@@ -100,6 +120,16 @@ def read_signer(settings: WorkerSettings) -> VideoSigner | None:
     if settings.c2pa_certificate_file is None or settings.c2pa_key_file is None:
         return None
     return VideoSigner(settings.c2pa_certificate_file, settings.c2pa_key_file)
+
+
+def _context(chain: bytes, key: Any) -> Context:
+    import c2pa
+    from cryptography.hazmat.primitives import serialization as pem
+
+    # the library takes no other form
+    form = (pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption())
+    info = c2pa.C2paSignerInfo(_algorithm(key), chain, key.private_bytes(*form), None)
+    return c2pa.Context(c2pa.Settings.from_dict(_SETTINGS), c2pa.Signer.from_info(info))
 
 
 def _algorithm(key: Any) -> str:

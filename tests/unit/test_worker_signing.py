@@ -137,6 +137,34 @@ def test_certificate_and_key_have_to_belong_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["certificate_file", "key_file"])
+@pytest.mark.parametrize("state", ["replaced", "written in part", "away"])
+def test_signing_waits_for_the_second_file_of_a_new_pair(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, state: str
+) -> None:
+    chain, other = new_chain(tmp_path), tmp_path / "other"
+    other.mkdir()
+    file, good = getattr(chain, name), getattr(chain, name).read_bytes()
+    old = getattr(new_chain(other), name).read_bytes()
+    file.write_bytes({"replaced": old, "written in part": good[:60], "away": b""}[state])
+    if state == "away":
+        file.unlink()
+    monkeypatch.setattr("worker.signing.time.sleep", lambda _: file.write_bytes(good))
+    signer(chain).sign(video, "moving-shapes@01", SEED)
+    assert read_manifest(video, chain.root)[0] == "Trusted"
+
+
+def test_a_pair_that_never_matches_signs_nothing(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.signing._REPLACING_SECONDS", 0.1)
+    chain, other = new_chain(tmp_path), tmp_path / "other"
+    other.mkdir()
+    mixed = VideoSigner(chain.certificate_file, new_chain(other).key_file)
+    with pytest.raises(SigningError, match="does not match"):
+        mixed.sign(video, "moving-shapes@01", SEED)
+
+
+@pytest.mark.parametrize("name", ["certificate_file", "key_file"])
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     chain = new_chain(tmp_path)
     getattr(chain, name).unlink()
