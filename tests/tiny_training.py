@@ -1,7 +1,8 @@
 """A training run of seconds.
 
 As a program: the runs that its second argument lists in JSON, with `out_dir`, fields of `stage` and
-of `TrainingRun`, and `kill_after`, a step; the first argument is the number of threads.
+of `TrainingRun`, and `kill_after`, a step, or `kill_launcher_after`, after which its launcher dies
+as well; the first argument is the number of threads.
 """
 
 import json
@@ -64,9 +65,14 @@ def tiny_train(out_dir, stage=CAPABILITY_REFINEMENT, **options):
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[1]))
     for arguments in json.loads(sys.argv[2]):
-        kill_after = arguments.pop("kill_after", None)
+        launcher_too = arguments.pop("kill_launcher_after", None)
+        kill_after = arguments.pop("kill_after", launcher_too)
+        if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
+            kill_after = None  # once is enough
         stage = replace(CAPABILITY_REFINEMENT, **arguments.pop("stage", {}))
         folder = Path(arguments.pop("out_dir"))
         for row in tiny_train(folder, stage, **arguments)[1]:
             if row["step"] == kill_after:
+                if launcher_too is not None:
+                    os.kill(os.getppid(), signal.SIGKILL)
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -1,52 +1,53 @@
-"""Training in two real processes that talk over gloo, against the same run in one."""
+"""Training on two machines, whose processes talk over gloo, against the same run in this one."""
 
 import json
-import os
-import subprocess
-import sys
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_training import tiny_train
+from two_machines import train_on_two
 
-TESTS = Path(__file__).parents[1]
+from model.training.stage import CAPABILITY_REFINEMENT
+
+PROGRAM = Path(__file__).parents[1] / "tiny_training.py"
 #: batches with and without captions, so that some leave weights without gradient
 MIXTURE = {"joint": 0.3, "understand": 0.2, "text_to_video": 0.2, "video_only": 0.3}
-OPTIONS = {"stage": {"mixture": MIXTURE}, "optimizer": "adamw", "autocast": False}
+STAGE = replace(CAPABILITY_REFINEMENT, mixture=MIXTURE)
+OPTIONS = {"optimizer": "adamw", "autocast": False, "final_rate": 1.0}
 
 
-def train_in(count, *runs):
-    """Run `tiny_training` in `count` processes, as `torchrun` starts them."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    program = [TESTS / "tiny_training.py", "1", json.dumps([OPTIONS | run for run in runs])]
-    done = subprocess.run(
-        [sys.executable, *launcher, *program],
-        env=os.environ | {"PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+def program(*runs, **options):
+    """Return arguments of a machine that does these runs, one after the other."""
+    common = OPTIONS | {"stage": {"mixture": MIXTURE}} | options
+    runs = [common | run | {"out_dir": str(run["out_dir"])} for run in runs]
+    return PROGRAM, "1", json.dumps(runs)
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def one(tmp_path_factory):
+    """The folder of the run in one process."""
+    folder = tmp_path_factory.mktemp("processes") / "one"
+    list(tiny_train(folder, STAGE, **OPTIONS)[1])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(one):
     """Three folders of the same run: in one process, in two, and in two with shares of weights.
 
     The last one is a run of one process, taken up by two after three of the six steps.
     """
-    folder = tmp_path_factory.mktemp("processes")
-    one, ddp, fsdp2 = (str(folder / name) for name in ("one", "ddp", "fsdp2"))
-    half = OPTIONS | {"num_steps": 3, "final_rate": 1.0}
-    train_in(1, {"out_dir": one, "final_rate": 1.0}, {"out_dir": fsdp2} | half)
-    train_in(
-        2,
-        {"out_dir": ddp, "final_rate": 1.0},
-        {"out_dir": fsdp2, "final_rate": 1.0, "parallel": "fsdp2"},
-    )
-    return {name: folder / name for name in ("one", "ddp", "fsdp2")}
+    folder = one.parent
+    ddp, fsdp2 = folder / "ddp", folder / "fsdp2"
+    list(tiny_train(fsdp2, STAGE, **OPTIONS, num_steps=3)[1])
+    machine = program({"out_dir": ddp}, {"out_dir": fsdp2, "parallel": "fsdp2"})
+    _, errors, codes = train_on_two(folder, machine, machine)
+    assert codes == [0, 0], errors
+    return {"one": one, "ddp": ddp, "fsdp2": fsdp2}
 
 
 def losses(folder):
@@ -94,3 +95,39 @@ def test_a_sharded_run_can_be_taken_up_by_one_process(runs):
         for index, values in own["state"].items():
             for name, value in values.items():
                 torch.testing.assert_close(saved["state"][index][name], value, atol=1e-4, rtol=1e-3)
+
+
+def check_exact_resume(rows, expected):
+    """Check the log of a run that died after the fifth step, and was saved after the third."""
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4, 3, 4, 5]
+    assert rows[5:7] == rows[3:5]  # bit for bit
+    for row, alone in zip(rows[:3] + rows[5:], expected, strict=True):
+        assert row == pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("doomed", [0, 1], ids=["host of the meeting", "the other"])
+def test_a_run_that_loses_a_machine_ends_and_goes_on_exactly(one, tmp_path, doomed):
+    out = tmp_path / "run"
+    machines = [program({"out_dir": out})] * 2
+    dying = list(machines)
+    dying[doomed] = program({"out_dir": out, "kill_launcher_after": 4})
+    _, errors, codes = train_on_two(tmp_path, *dying)
+    assert codes[doomed] == -signal.SIGKILL
+    assert codes[1 - doomed] > 0
+    if doomed == 1:  # else the launcher may notice first
+        assert "has lost another one" in errors[0]
+        assert "start all again to go on from the last save" in errors[0]
+    _, errors, codes = train_on_two(tmp_path, *machines)
+    assert codes == [0, 0], errors
+    check_exact_resume(losses(out), losses(one))
+
+
+@pytest.mark.slow
+def test_a_lost_process_is_started_again_where_the_launcher_may(one, tmp_path):
+    out = tmp_path / "run"
+    machines = program({"out_dir": out}), program({"out_dir": out, "kill_after": 4})
+    _, errors, codes = train_on_two(tmp_path, *machines, restarts=1)
+    assert codes == [0, 0], errors
+    check_exact_resume(losses(out), losses(one))
