@@ -1,5 +1,6 @@
 """Webhooks from a whole worker: a job ends in a slot, and a killed janitor loses no message."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,12 @@ def house(redis_url: str, tmp_path: Path) -> Iterator[House]:
     made.close()
 
 
+def let_lease_pass(connection: redis.Redis, delivery_id: str) -> None:
+    """Bring forward the time at which a delivery is anybody's again."""
+    due = {delivery_id: time.time()}
+    assert connection.zadd("univigu:deliveries:due:", due, xx=True, ch=True) == 1
+
+
 def test_a_message_that_was_under_way_as_its_janitor_died_arrives(
     house: House, connection: redis.Redis, receiver: Receiver
 ) -> None:
@@ -27,9 +34,12 @@ def test_a_message_that_was_under_way_as_its_janitor_died_arrives(
     receiver.gate.clear()
     job_id = house.generate()
     until(lambda: receiver.messages)
-    house.child("worker.janitor").kill()
+    janitor = house.child("worker.janitor")
+    janitor.kill()
+    janitor.wait(10)
     receiver.gate.set()
     store = DeliveryStore(connection)
+    let_lease_pass(connection, store.page("", 1)[0].id)
     until(lambda: store.page("", 1)[0].status == "delivered", 60)
     first, second = receiver.messages
     assert first[0]["webhook-id"] == second[0]["webhook-id"]
