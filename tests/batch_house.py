@@ -4,11 +4,14 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 from server_apps import Worker
 
 from contract.records import Status
+from server.app import create_app
 from server.batches.driver import BatchDriver
+from server.settings import ServerSettings
 
 
 def video_lines(count: int, **fields: Any) -> list[dict[str, Any]]:
@@ -70,6 +73,11 @@ class BatchHouse:
         found = {line["custom_id"]: line for line in lines}
         assert len(found) == len(lines)
         return found
+
+
+@pytest.fixture
+def house(server_settings: ServerSettings, worker: Worker) -> BatchHouse:
+    return BatchHouse(TestClient(create_app(server_settings)))
 
 
 def finish_jobs(worker: Worker, **fields: Any) -> int:

@@ -10,7 +10,9 @@ pytest_plugins = [
     "webhook_receivers",
     "chat_servers",
     "trace_collectors",
+    "batch_house",
     "batching_house",
+    "client_house",
 ]
 
 # what a shell starts in the background ignores Ctrl-C, and so would every process of the tests

@@ -34,11 +34,6 @@ ENDED = ("completed", "failed", "cancelled", "expired")
 
 
 @pytest.fixture
-def house(server_settings: ServerSettings, worker: Worker) -> BatchHouse:
-    return BatchHouse(TestClient(create_app(server_settings)))
-
-
-@pytest.fixture
 def services(server_settings: ServerSettings) -> Iterator[Services]:
     services = Services.connect(server_settings)
     yield services

@@ -115,3 +115,75 @@ class TestLimit:
         first = house.api.post("/v1/batches", json=body, headers=key).json()["id"]
         assert house.api.post("/v1/batches", json=body).status_code == 429
         assert house.api.post("/v1/batches", json=body, headers=key).json()["id"] == first
+
+
+class TestShare:
+    """A batch is its key's alone, and within its limits."""
+
+    @pytest.fixture
+    def server_settings(self, server_settings: ServerSettings) -> ServerSettings:
+        limits = {
+            "api_keys": "first,second",
+            "max_creates_per_minute": 3,
+            "max_live_jobs_per_key": 2,
+            "max_storage_bytes_per_key": 100_000,
+        }
+        return ServerSettings(**(server_settings.model_dump() | limits))
+
+    @pytest.fixture
+    def house(self, server_settings: ServerSettings, worker: Worker) -> BatchHouse:
+        client = TestClient(create_app(server_settings))
+        client.headers["authorization"] = "Bearer first"
+        return BatchHouse(client)
+
+    def test_a_batch_belongs_to_its_key(self, house: BatchHouse, worker: Worker) -> None:
+        batch_id = house.create(video_lines(5))
+        for _ in range(3):
+            house.driver.sweep()
+        assert len(worker.jobs.live_ids()) == 2
+        batch = drive(house, worker, batch_id)
+        assert batch["request_counts"] == {"total": 5, "completed": 5, "failed": 0}
+        assert len(house.api.get("/v1/videos").json()["data"]) == 5
+        house.api.headers["authorization"] = "Bearer second"
+        assert house.api.get("/v1/videos").json()["data"] == []
+        assert house.api.get("/v1/batches").json()["data"] == []
+        assert house.api.get(f"/v1/batches?after={batch_id}").status_code == 400
+        for method, path in (("GET", ""), ("POST", "/cancel")):
+            assert house.api.request(method, f"/v1/batches/{batch_id}{path}").status_code == 404
+        files = (batch["input_file_id"], batch["output_file_id"])
+        assert [house.api.get(f"/v1/files/{f}").status_code for f in files] == [404, 404]
+        body = {
+            "input_file_id": batch["input_file_id"],
+            "endpoint": "/v1/videos",
+            "completion_window": "24h",
+        }
+        assert house.api.post("/v1/batches", json=body).status_code == 400
+
+    def test_a_line_that_finds_no_storage_left_does_not_wait_for_it(
+        self, house: BatchHouse, worker: Worker
+    ) -> None:
+        data = jsonl(video_lines(2))
+        batch_id = house.create(data)
+        house.keep(bytes(100_000 - 2 * len(data)))
+        batch = drive(house, worker, batch_id)
+        assert batch["request_counts"]["failed"] == 2
+        line = house.outcomes(batch_id, "error")["line-0"]
+        assert line["response"]["body"]["error"]["code"] == "storage_quota_exceeded"
+
+    def test_its_input_counts_until_it_has_ended(self, house: BatchHouse, worker: Worker) -> None:
+        def stored() -> int:
+            return int(house.api.get("/v1/usage").json()["storage_bytes"])
+
+        data = jsonl(video_lines(1)) + b" " * 40_000
+        batch_id = house.create(data)
+        assert stored() == 2 * len(data)
+        body = {
+            "input_file_id": house.get(batch_id)["input_file_id"],
+            "endpoint": "/v1/videos",
+            "completion_window": "24h",
+        }
+        refused = house.api.post("/v1/batches", json=body)
+        assert refused.json()["error"]["code"] == "storage_quota_exceeded"
+        assert len(worker.artifacts.list("batches/")) == 1
+        drive(house, worker, batch_id)
+        assert stored() < 1.5 * len(data)
