@@ -66,12 +66,13 @@ class Peers:
 
     def theirs(self) -> Any:
         """Return float frames (F, H, W, 3) in [0, 1]."""
-        made = self._theirs(
-            PROMPT,
-            max_sequence_length=self._ours.max_prompt_tokens,
-            generator=torch.Generator().manual_seed(SEED),
-            **self._options(),
-        )
+        with torch.compiler.set_stance("force_eager"):  # it decodes with our autoencoder
+            made = self._theirs(
+                PROMPT,
+                max_sequence_length=self._ours.max_prompt_tokens,
+                generator=torch.Generator().manual_seed(SEED),
+                **self._options(),
+            )
         return made.frames[0]
 
     def optimize(self, compiler: str) -> None:
