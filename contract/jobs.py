@@ -24,7 +24,7 @@ from contract.indexes import list_ids
 from contract.queues import QUEUES, Kind
 from contract.records import JobRecord, Status, parse_record
 from contract.requests import JobRequest, JobResult
-from contract.usage import keep
+from contract.usage import keep, keep_new
 
 LIVE_KEY = "univigu:live"
 FIGURES_KEY = "univigu:figures"
@@ -90,28 +90,28 @@ class JobStore:
         webhook_url: str = "",
         input_bytes: int = 0,
         traceparent: str = "",
-    ) -> None:
+    ) -> JobRecord:
         """Add a `queued` record to a pipeline, to be executed together with the enqueue."""
-        now = time.time()
-        record = {
+        values: dict[str, Any] = {
             "id": job_id,
             "kind": request.kind,
             "status": Status.QUEUED,
             "request": request.model_dump_json(),
-            "created_at": now,
+            "created_at": time.time(),
             "account": account,
             "fingerprint": fingerprint,
             "webhook_url": webhook_url,
             "input_bytes": input_bytes,
             "traceparent": traceparent,
         }
-        pipeline.hset(record_key(job_id), mapping=record)  # type: ignore[arg-type]
+        pipeline.hset(record_key(job_id), mapping=values)  # type: ignore[arg-type]
         for live in {LIVE_KEY, live_key(account)}:
             pipeline.sadd(live, job_id)
-        job_lists.add(pipeline, request.kind, account, job_id, now)
+        job_lists.add(pipeline, request.kind, account, job_id, values["created_at"])
         if input_bytes:
-            keep(pipeline, account, job_id, input_bytes)
+            keep_new(pipeline, account, job_id, input_bytes)
         pipeline.xadd(events_key(job_id), {"type": "queued", "data": "{}"}, maxlen=MAX_EVENTS)
+        return JobRecord(**values)
 
     def get(self, job_id: str) -> JobRecord | None:
         """Return a record, or None if there is no such job."""

@@ -37,6 +37,15 @@ def keep(pipeline: Pipeline, account: str, item: str, size: int) -> None:
     pipeline.eval(_KEEP, 0, account, item, size)
 
 
+def keep_new(pipeline: Pipeline, account: str, item: str, size: int) -> None:
+    """Add to a pipeline that an account keeps so many bytes under an id that it has nothing under.
+
+    No script, so that it can be part of one.
+    """
+    pipeline.hset(stored_key(account), item, str(size))
+    pipeline.hincrby(TOTALS_KEY, account, size)
+
+
 def stored_key(account: str) -> str:
     """Return the Redis key of the hash of what an account keeps, in bytes by id."""
     return _PREFIX + account

@@ -20,6 +20,7 @@ from contract.queues import JOB_FUNCTION, MAX_RETRIES, QUEUES, TICKET_OPTIONS, K
 from contract.records import JobRecord, Status, parse_record
 from contract.requests import JobRequest
 from contract.tracing import current_traceparent
+from server.admission import Admission, Verdict
 from server.errors import Gone, TooMany, Unavailable
 
 _tracer = trace.get_tracer("univigu.server")
@@ -62,6 +63,7 @@ class JobQueue:
         self._redis = connection
         self._max_live = max_live
         self._jobs = jobs
+        self._admit = Admission(connection)
         self._max_queued = max_queued
         self._queues = {
             kind: Queue(kind, connection=connection, serializer=JSONSerializer) for kind in QUEUES
@@ -81,14 +83,13 @@ class JobQueue:
             Unavailable: if the queue is full.
             TooMany: if the account has as many live jobs as it may.
         """
-        self._check_share(self._redis, account)
+        limit = self._max_live(account)
+        live: Any = 0 if limit is None else self._redis.scard(live_key(account))
+        if limit is not None and live >= limit:
+            raise _too_many(live, limit)
         waiting = self._queues[kind].count
         if waiting >= self._max_queued:
-            raise Unavailable(
-                f"{waiting} jobs are waiting, the limit is {self._max_queued}",
-                code="queue_full",
-                retry_after=10,
-            )
+            raise self._full(waiting)
 
     def submit(
         self,
@@ -98,11 +99,9 @@ class JobQueue:
         fingerprint: str = "",
         **fields: Any,
     ) -> JobRecord:
-        """Record a job and enqueue it, in one transaction.
+        """Record a job and enqueue it in one step, if there is none of this id, whoever else tries.
 
         `fields` are further ones of `JobStore.create`.
-
-        With a fingerprint only if there is no job of this id, whoever else is trying.
 
         Returns:
             The record of this id, of a job made here or before.
@@ -110,26 +109,29 @@ class JobQueue:
         Raises:
             Gone: if the job was deleted; its id is not used again.
             TooMany: if the account has as many live jobs as it may.
+            Unavailable: if the queue is full.
         """
-
-        def write(pipeline: Pipeline) -> None:
-            is_new = not fingerprint or _is_new(pipeline, job_id)
-            if is_new:
-                self._check_share(pipeline, account)
-            pipeline.multi()
-            if is_new:
-                fields.update(
-                    account=account, fingerprint=fingerprint, traceparent=current_traceparent()
-                )
-                self._write(pipeline, job_id, request, fields)
-            pipeline.hgetall(record_key(job_id))
-
-        watched = [record_key(job_id), gone_key(job_id)] if fingerprint else []
-        if self._max_live(account) is not None:
-            watched.append(live_key(account))
+        limit, queue = self._max_live(account), self._queues[request.kind]
+        keys = [record_key(job_id), gone_key(job_id), live_key(account), queue.key]
+        commands = self._redis.pipeline()
+        commands.multi()  # rq asks for it; no more than the commands is wanted
         with _sending(request.kind, job_id):
-            answers: Any = self._redis.transaction(write, *watched)
-        return parse_record(answers[-1])
+            fields.update(
+                account=account, fingerprint=fingerprint, traceparent=current_traceparent()
+            )
+            record = self._jobs.create(job_id, request, commands, **fields)
+            _write_ticket(queue, job_id, commands)
+            verdict, rest = self._admit(keys, commands, limit, self._max_queued)
+        if verdict is Verdict.KNOWN:
+            return parse_record(dict(zip(rest[::2], rest[1::2], strict=True)))
+        if verdict is Verdict.GONE:
+            raise Gone(f"{job_id} was deleted")
+        if verdict is Verdict.TOO_MANY_LIVE:
+            assert limit is not None
+            raise _too_many(rest, limit)
+        if verdict is Verdict.QUEUE_FULL:
+            raise self._full(rest)
+        return record
 
     def cancel(self, record: JobRecord) -> None:
         """Ask for a job to stop; the ticket of one that waited goes: nobody waits behind it."""
@@ -139,32 +141,33 @@ class JobQueue:
         if self._queues[record.kind].remove(record.id):
             self._redis.delete(Job.key_for(record.id))
 
-    def _check_share(self, connection: redis.Redis, account: str) -> None:
-        limit = self._max_live(account)
-        if limit is None:
-            return
-        live: Any = connection.scard(live_key(account))
-        if live >= limit:
-            raise TooMany(
-                f"{live} jobs of this key wait or run, the limit is {limit}",
-                code="too_many_jobs",
-                unit="jobs",
-                limit=limit,
-                retry_after=5,
-            )
-
-    def _write(
-        self, pipeline: Pipeline, job_id: str, request: JobRequest, fields: dict[str, Any]
-    ) -> None:
-        self._jobs.create(job_id, request, pipeline, **fields)
-        self._queues[request.kind].enqueue_call(
-            JOB_FUNCTION,
-            args=(job_id,),
-            job_id=job_id,
-            retry=Retry(max=MAX_RETRIES),
-            pipeline=pipeline,
-            **TICKET_OPTIONS,
+    def _full(self, waiting: int) -> Unavailable:
+        return Unavailable(
+            f"{waiting} jobs are waiting, the limit is {self._max_queued}",
+            code="queue_full",
+            retry_after=10,
         )
+
+
+def _too_many(live: int, limit: int) -> TooMany:
+    return TooMany(
+        f"{live} jobs of this key wait or run, the limit is {limit}",
+        code="too_many_jobs",
+        unit="jobs",
+        limit=limit,
+        retry_after=5,
+    )
+
+
+def _write_ticket(queue: Queue, job_id: str, pipeline: Pipeline) -> None:
+    queue.enqueue_call(
+        JOB_FUNCTION,
+        args=(job_id,),
+        job_id=job_id,
+        retry=Retry(max=MAX_RETRIES),
+        pipeline=pipeline,
+        **TICKET_OPTIONS,
+    )
 
 
 def _sending(kind: Kind, job_id: str) -> AbstractContextManager[Any]:
@@ -178,9 +181,3 @@ def _sending(kind: Kind, job_id: str) -> AbstractContextManager[Any]:
     return _tracer.start_as_current_span(
         f"send {kind}", kind=SpanKind.PRODUCER, attributes=attributes, record_exception=False
     )
-
-
-def _is_new(pipeline: Pipeline, job_id: str) -> bool:
-    if pipeline.exists(gone_key(job_id)):
-        raise Gone(f"{job_id} was deleted")
-    return not pipeline.exists(record_key(job_id))

@@ -30,7 +30,6 @@ def start_video(services: Services, origin: Origin, body: Body) -> JobRecord:
     if reserved.known:
         return reserved.known
     webhook_url = checked_url(services, fields.webhook_url)
-    services.queue.check_room("generate", origin.account)
     check_storage(services, origin.account)
     return submit(services, reserved, request, webhook_url=webhook_url)
 
