@@ -76,7 +76,7 @@ def test_draws_invert_the_distribution_function_of_a_whole_vocabulary(dtype):
 
 
 def test_a_vocabulary_of_equal_words_is_drawn_evenly():
-    # chi-square over 16 groups of words: 15 degrees of freedom exceed 44.3 once in ten thousand seeds
+    # chi-square over 16 groups of words: 15 degrees of freedom exceed 44.3 once in 10,000 seeds
     count, size = 800, 2**12
     logits = torch.full((1, 1, size), -30.0).expand(1, count, size)
     ids = torch.zeros(1, count, dtype=torch.int64)
