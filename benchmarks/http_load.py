@@ -93,18 +93,21 @@ class Api:
 
 
 async def poll(port: int, path: str) -> None:
-    """Ask once a second for ever, as each of `POLLERS` clients, from different moments on."""
+    """Ask once a second for ever, as each of `POLLERS` clients, from different moments on.
 
-    async def one(index: int) -> None:
-        connection = await Connection.to(port)
+    Says so when all are connected: what is timed is their asking, not their coming.
+    """
+
+    async def one(index: int, connection: Connection) -> None:
         await asyncio.sleep(index / POLLERS)
         while True:
             asked_at = time.monotonic()
             await connection.ask("GET", path)
             await asyncio.sleep(max(0, asked_at + 1 - time.monotonic()))
 
+    connections = [await Connection.to(port) for _ in range(POLLERS)]
     print("polling", flush=True)  # noqa: T201 - for the process that has started this one
-    await asyncio.gather(*map(one, range(POLLERS)))
+    await asyncio.gather(*(one(*numbered) for numbered in enumerate(connections)))
 
 
 if __name__ == "__main__":
