@@ -122,8 +122,8 @@ class Batcher:
 
     def _start(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name="batches", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _gather(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
@@ -136,8 +136,8 @@ class Batcher:
 
     def _follow_new(self, token: str, group: _Group) -> _Group:
         """Go on with a batch in a thread of its own, whatever holds up the others."""
-        self._groups[token] = group
         self._start(lambda: self._follow(token, group))
+        self._groups[token] = group
         return group
 
     def _follow(self, token: str, group: _Group) -> None:

@@ -36,21 +36,27 @@ return {taken and 1 or 0, math.floor(left), math.ceil(full), math.ceil(next)}
 
 #: whoever reserves room and dies holds it no longer than this
 _RESERVED_SECONDS = 600
-#: totals, items that are kept, reservations by their end -> nil, or what an account has if it is
-#: too much with one more; a reservation counts until the item is kept
+#: totals, items that are kept, reservations by their end -> nil, or what an account keeps and what
+#: is being stored if an item is too much; a reservation counts until the item is kept, and not
+#: against a repeat of itself
 _RESERVE = """
-local time, stored = redis.call('TIME')[1], tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0)
+local time, item, limit = redis.call('TIME')[1], ARGV[2], tonumber(ARGV[4])
+local kept, coming = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0), 0
 redis.call('ZREMRANGEBYSCORE', KEYS[3], 0, time)
 for _, entry in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
-  local size, item = entry:match('^(%d+):(.*)$')
-  if redis.call('HEXISTS', KEYS[2], item) == 0 then stored = stored + size end
+  local size, holder = entry:match('^(%d+):(.*)$')
+  if holder ~= item and redis.call('HEXISTS', KEYS[2], holder) == 0 then coming = coming + size end
 end
-local limit = tonumber(ARGV[3])
-if stored >= limit or stored + ARGV[2]:match('^%d+') > limit then return stored end
-redis.call('ZADD', KEYS[3], time + ARGV[4], ARGV[2])
-redis.call('EXPIRE', KEYS[3], ARGV[4])
+local all = kept + coming
+if all >= limit or all + ARGV[3] > limit then return {kept, coming} end
+if item ~= '' then
+  redis.call('ZADD', KEYS[3], time + ARGV[5], ARGV[3] .. ':' .. item)
+  redis.call('EXPIRE', KEYS[3], ARGV[5])
+end
 return nil
 """
+#: what is being stored may fail, and leave its room
+_COMING_SECONDS = 5
 
 
 async def limit_rate(request: Request, services: Services, account: str) -> None:
@@ -87,10 +93,11 @@ def check_storage(services: Services, account: str, more: int = 0) -> None:
     What jobs that run now will make is not foreseen: with it an account may end above its limit.
 
     Raises:
-        TooMany: naming the limit; trying again does not help before something is deleted.
+        TooMany: naming the limit, and whether trying again helps before something is deleted.
     """
-    with storage_for(services, account, "", more):
-        pass
+    limit = _storage_limit(services, account)
+    if limit is not None:
+        _reserve(services, account, "", more, limit)
 
 
 @contextmanager
@@ -100,30 +107,46 @@ def storage_for(services: Services, account: str, item: str, size: int) -> Itera
     Raises:
         TooMany: as of `check_storage`.
     """
-    default = services.settings.max_storage_bytes_per_key
-    limit = services.key_ring.limit(account, "max_storage_bytes", default)
+    limit = _storage_limit(services, account)
     if limit is None:
         yield
         return
-    reserved, entry = f"univigu:reserved:{account}", f"{size}:{item}"
-    reserve = services.redis.register_script(_RESERVE)
-    keys = [TOTALS_KEY, stored_key(account), reserved]
-    stored: Any = reserve(keys=keys, args=[account, entry, limit, _RESERVED_SECONDS])
-    if stored is not None:
-        raise TooMany(
-            f"{stored} bytes are stored for this key, and {size} would be added; the limit is "
-            f"{limit}: delete jobs or files",
-            code="storage_quota_exceeded",
-            unit="bytes",
-            limit=limit,
-            left=max(0, limit - stored),
-            retry_after=None,
-        )
+    _reserve(services, account, item, size, limit)
     try:
         yield
     finally:
         with suppress(redis.RedisError):  # then it goes by itself
-            services.redis.zrem(reserved, entry)
+            services.redis.zrem(_reserved_key(account), f"{size}:{item}")
+
+
+def _storage_limit(services: Services, account: str) -> int | None:
+    default = services.settings.max_storage_bytes_per_key
+    return services.key_ring.limit(account, "max_storage_bytes", default)
+
+
+def _reserve(services: Services, account: str, item: str, size: int, limit: int) -> None:
+    """Reserve room for an item, or only look for it where that has no name."""
+    refused: Any = services.redis.register_script(_RESERVE)(
+        keys=[TOTALS_KEY, stored_key(account), _reserved_key(account)],
+        args=[account, item, size, limit, _RESERVED_SECONDS],
+    )
+    if refused is None:
+        return
+    kept, coming = refused
+    may_pass = kept < limit and kept + size <= limit
+    raise TooMany(
+        f"{kept} bytes are stored for this key, {coming} are being stored, and {size} would be "
+        f"added; the limit is {limit}" + ("" if may_pass else ": delete jobs or files"),
+        code="storage_quota_exceeded",
+        unit="bytes",
+        limit=limit,
+        left=max(0, limit - kept - coming),
+        retry_after=_COMING_SECONDS if may_pass else None,
+    )
+
+
+def _reserved_key(account: str) -> str:
+    return f"univigu:reserved:{account}"
 
 
 def _take(connection: redis.Redis, account: str, limit: int) -> tuple[int, int, int, int]:

@@ -7,7 +7,7 @@ from contract.records import JobRecord
 from server.bodies import Body
 from server.caption_request import CaptionCreate, understand_request
 from server.dialect import validated
-from server.errors import Gone
+from server.errors import Gone, TooMany, Unavailable
 from server.limits import check_storage, storage_for
 from server.policy import check_text
 from server.repeats import Origin, reserve, submit
@@ -58,6 +58,8 @@ def start_caption(services: Services, origin: Origin, body: Body) -> JobRecord:
             services.artifacts.put(request.source, file.file, "application/octet-stream")
         try:
             return submit(services, reserved, request, webhook_url=webhook_url, input_bytes=size)
-        except Gone:  # nobody else would delete it
-            services.artifacts.delete(upload_key(reserved.job_id))
+        except (Gone, TooMany, Unavailable):
+            # nobody else would delete it; but a repeat of this may have been let in with it
+            if services.jobs.get(reserved.job_id) is None:
+                services.artifacts.delete(upload_key(reserved.job_id))
             raise

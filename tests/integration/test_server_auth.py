@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.testclient import TestClient
 from openai import AuthenticationError, OpenAI, PermissionDeniedError
 from server_apps import Worker, create_video
@@ -12,7 +13,7 @@ from worker_house import until
 
 from contract.keys import KEYS_KEY, KeyStore, parse_scopes
 from server.app import create_app
-from server.auth import needed_scope
+from server.auth import needed_scope, require_key
 from server.key_ring import KeyRing
 from server.settings import ServerSettings
 
@@ -186,6 +187,18 @@ class TestScopes:
         mine = [path for path in paths if path.startswith("/v1/")]
         assert len(mine) > 10
         assert [path for path in mine if needed_scope(path, "GET") == "admin"] == []
+
+    def test_no_route_is_without_a_key(self, server_settings: ServerSettings) -> None:
+        routes = [
+            route
+            for route in create_app(server_settings).routes
+            if isinstance(route, APIRoute | APIWebSocketRoute)
+            and route.path.startswith(("/v1", "/api"))
+        ]
+        assert any(isinstance(route, APIWebSocketRoute) for route in routes)
+        for route in routes:
+            calls = [dependency.call for dependency in route.dependant.dependencies]
+            assert require_key in calls, route.path
 
     @pytest.mark.filterwarnings("ignore:The Sora API is scheduled:DeprecationWarning")
     def test_the_stock_client_knows_both_refusals(self, live_url: str, keys: KeyStore) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -143,7 +144,38 @@ def test_what_is_being_stored_has_its_room_already(
     monkeypatch.setattr(artifacts, "put", put)
     assert first(api, 600).status_code == 200
     assert [answer.status_code for answer in meanwhile] == [429, 200]
-    assert "600 bytes are stored" in meanwhile[0].json()["error"]["message"]
+    assert "600 are being stored" in meanwhile[0].json()["error"]["message"]
+    assert meanwhile[0].headers["retry-after"] == "5"  # it may fail, and leave its room
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_repeat_is_not_refused_for_the_room_of_its_first_try(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = api.app.state.services.artifacts  # type: ignore[attr-defined]
+    store, repeats = artifacts.put, list[Response]()
+    given: dict[str, Any] = {
+        "files": {"file": ("a.mp4", b"x" * 600)},
+        "data": {"purpose": "user_data"},
+        "headers": {"idempotency-key": "again"},
+    }
+
+    def put(*wanted: object) -> None:
+        monkeypatch.undo()
+        repeats.append(api.post("/v1/files", **given))
+        store(*wanted)
+
+    monkeypatch.setattr(artifacts, "put", put)
+    first = api.post("/v1/files", **given)
+    assert (first.status_code, repeats[0].status_code) == (200, 200)
+    assert first.json()["id"] == repeats[0].json()["id"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_look_at_the_room_takes_none(api: TestClient, connection: redis.Redis) -> None:
+    body = {"bytes": 600, "filename": "a", "mime_type": "a/b", "purpose": "user_data"}
+    assert api.post("/v1/uploads", json=body).status_code == 200
+    assert connection.keys("univigu:reserved:*") == []
 
 
 @pytest.mark.usefixtures("worker")
@@ -187,3 +219,15 @@ def test_the_stock_client_gives_up_at_once(live_url: str) -> None:
         with pytest.raises(RateLimitError) as refusal:
             client.files.create(file=("clip.mp4", b"x" * (LIMIT + 1)), purpose="user_data")
     assert refusal.value.code == "storage_quota_exceeded"
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_caption_refused_after_its_upload_leaves_nothing(
+    api: TestClient, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = api.app.state.services  # type: ignore[attr-defined]
+    # the room was there at the first look, and is gone by the time of the job's
+    monkeypatch.setattr(services.queue, "check_room", lambda *_: None)
+    monkeypatch.setattr(services.queue, "_max_queued", 0)
+    assert caption(api, 10).json()["error"]["code"] == "queue_full"
+    assert worker.artifacts.list("uploads/") == []
