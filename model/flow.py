@@ -128,7 +128,6 @@ def text_step(
     if sigma_next == 0:
         return logits.argmax(dim=-1)
     moved = torch.rand(ids.shape, generator=generator) < jump_probability(sigma, sigma_next)
-    # found on the CPU, so that no device is waited for
     at = tuple(index.to(ids.device) for index in moved.nonzero(as_tuple=True))
     uniforms = torch.rand(len(at[0]), generator=generator, dtype=torch.float64)
     result = ids.clone()

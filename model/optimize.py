@@ -32,6 +32,8 @@ def optimize(
 ) -> None:
     """Apply what is asked for to the model, in place; call it once, after placing it.
 
+    Compiled code and graphs belong to threads: call it in the one that runs the model.
+
     Args:
         pipeline: loaded, on its device, in its dtype.
         compiler: backend of `torch.compile`, e.g. `inductor`, for the block that is repeated and

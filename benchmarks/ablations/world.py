@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,9 @@ def make_world(folder: Path, num_scenes: int, num_trials: int, config: Any) -> W
     """
     folder.mkdir(parents=True, exist_ok=True)
     code = PatchCode.fit(render(_scenes(_CODE_SEED, _CODE_CLIPS)))
-    cache = folder / f"world-{num_scenes}.safetensors"
+    # the signs of components are the linear algebra library's
+    digest = hashlib.sha256(code.basis.round(decimals=3).numpy().tobytes()).hexdigest()[:12]
+    cache = folder / f"world-{num_scenes}-{digest}.safetensors"
     scenes, latents = world_latents(cache, num_scenes, code.encode)
     tokenizer = new_tokenizer(vocabulary())
     encoder = new_text_encoder(len(tokenizer))

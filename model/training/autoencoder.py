@@ -40,7 +40,11 @@ _EMA_DECAY = 0.995
 
 @dataclass(frozen=True)
 class AutoencoderRun:
-    """One training run of the autoencoder; every field has its unit in its name or is a count."""
+    """One training run of the autoencoder; every field has its unit in its name or is a count.
+
+    Raises:
+        ValueError: if no steps are left to train end to end.
+    """
 
     out_dir: Path
     num_steps: int = 2600
@@ -50,9 +54,15 @@ class AutoencoderRun:
     learning_rate: float = 1.2e-3
     warmup_steps: int = 50
     seed: int = 0
-    #: autoencoder folder to go on from
+    #: autoencoder folder to go on from, end to end with `code_steps` 0
     init_from: Path | None = None
     save_every: int = 100
+
+    def __post_init__(self) -> None:
+        if self.code_steps >= self.num_steps:
+            raise ValueError(
+                f"code_steps {self.code_steps}: must be less than num_steps {self.num_steps}"
+            )
 
 
 def new_autoencoder() -> AutoencoderKLWan:

@@ -10,8 +10,8 @@ from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
 
 BETAS = (0.9, 0.95)
-#: a kernel with fewer is hardly a matrix
-_LEAST_OUTPUTS = 16
+#: a kernel with fewer outputs, or inputs, is hardly a matrix; the gain of a norm has one
+_LEAST_SIDE = 16
 
 
 class Optimizers:
@@ -56,7 +56,7 @@ class KernelOptimizers:
         self._kernels: list[tuple[torch.nn.Parameter, torch.nn.Parameter]] = []
         others: list[torch.nn.Parameter] = []
         for parameter in network.parameters():
-            if parameter.ndim > 2 and len(parameter) >= _LEAST_OUTPUTS:
+            if parameter.ndim > 2 and min(parameter.flatten(1).shape) >= _LEAST_SIDE:
                 matrix = torch.nn.Parameter(parameter.data.flatten(1))  # shares its memory
                 self._kernels.append((parameter, matrix))
             else:

@@ -51,7 +51,7 @@ class Processes:
             raise ValueError(
                 "MASTER_ADDR is set, but this process was not told its number (LOCAL_RANK) and "
                 "would train alone: start it by torchrun or accelerate launch --multi_gpu, which "
-                "serve for CPUs, too"
+                "serve for CPUs, too, or unset MASTER_ADDR"
             )
         if state.num_processes > 1:
             group = distributed.new_group(backend="gloo", timeout=_PATIENCE)

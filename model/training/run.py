@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from collections.abc import Callable
 from functools import partial
@@ -146,7 +147,9 @@ def world_latents(
             encode(render(scenes[i : i + _RENDER_BATCH])).to(torch.bfloat16)
             for i in range(0, count, _RENDER_BATCH)
         ]
-        save_file({"latents": torch.cat(parts).contiguous()}, cache)
+        partial_file = cache.with_suffix(f".{os.getpid()}")
+        save_file({"latents": torch.cat(parts).contiguous()}, partial_file)
+        partial_file.replace(cache)
     return scenes, load_file(cache)["latents"]
 
 

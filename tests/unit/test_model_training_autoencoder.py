@@ -10,11 +10,14 @@ from tiny_models import tiny_vae
 
 from model.training.autoencoder import (
     AutoencoderRun,
+    _step,
     new_autoencoder,
     reconstruction_psnr,
     train_autoencoder,
 )
 from model.training.moving_shapes import render, sample_scene
+from model.training.optimizers import KernelOptimizers
+from model.training.patch_code import PatchCode
 
 
 def world(count):
@@ -59,10 +62,26 @@ def test_training_reports_every_step_and_what_it_saves(run):
     assert [json.loads(line) for line in log] == rows
 
 
-def test_pixels_reach_the_encoder_only_once_the_code_is_learned(run):
-    first, *_, last = run[1]
-    assert first["total"] == pytest.approx(first["pixels"] + first["code"])
-    assert last["total"] == pytest.approx(last["pixels"] + 0.1 * last["code"])
+@pytest.mark.parametrize("learns_code", [True, False])
+def test_pixels_reach_the_encoder_only_once_the_code_is_learned(learns_code):
+    vae, clips = new_autoencoder(), world(2)[:, :, :5]
+    losses = _step(vae, PatchCode.fit(clips), clips, learns_code)
+    losses["pixels"].backward()
+    assert all((p.grad is None) == learns_code for p in vae.encoder.conv_in.parameters())
+    weight = 1 if learns_code else 0.1
+    assert losses["total"] == losses["pixels"] + weight * losses["code"]
+
+
+def test_muon_has_the_kernels_and_no_gain_of_a_norm():
+    vae = new_autoencoder()
+    kernels = [kernel for kernel, _ in KernelOptimizers(vae, 1e-3)._kernels]
+    assert any(kernel is vae.decoder.conv_in.weight for kernel in kernels)
+    assert min(kernel[0].numel() for kernel in kernels) >= 16
+
+
+def test_a_run_that_would_never_read_the_encoder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="code_steps 1000: must be less than num_steps 1000"):
+        AutoencoderRun(tmp_path, num_steps=1000)
 
 
 def test_every_weight_is_trained(run):
