@@ -21,7 +21,7 @@ MOVING_SHAPES_SERVING: dict[str, Any] = {
     "num_inference_steps": 24,
     "max_num_inference_steps": 100,
     "understand_steps": 1,
-    "guidance_scale": 2.5,
+    "guidance_scale": 6.0,
     "text_shift": 1.0,
 }
 
@@ -36,7 +36,7 @@ def moving_shapes_pipeline(
         vae=vae.eval(),
         text_encoder=new_text_encoder(len(tokenizer)),
         tokenizer=tokenizer,
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=14.0),
         serving=MOVING_SHAPES_SERVING,
     )
 
