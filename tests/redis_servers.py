@@ -38,3 +38,10 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture
+def connection(redis_url: str) -> Iterator[redis.Redis]:
+    """Return a connection to it, with bytes responses."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from benchmarks.ablations.kept import digest
 from model.evaluation.trial import SIDES
 from model.training.components import new_text_encoder, new_tokenizer
 from model.training.data import BatchMaker, ConditionTable
@@ -62,8 +62,8 @@ def make_world(folder: Path, num_scenes: int, num_trials: int, config: Any) -> W
     folder.mkdir(parents=True, exist_ok=True)
     code = PatchCode.fit(render(_scenes(_CODE_SEED, _CODE_CLIPS)))
     # the signs of components are the linear algebra library's
-    digest = hashlib.sha256(code.basis.round(decimals=3).numpy().tobytes()).hexdigest()[:12]
-    cache = folder / f"world-{num_scenes}-{digest}.safetensors"
+    signs = digest(code.basis.round(decimals=3).tolist())
+    cache = folder / f"world-{num_scenes}-{signs}.safetensors"
     scenes, latents = world_latents(cache, num_scenes, code.encode)
     tokenizer = new_tokenizer(vocabulary())
     encoder = new_text_encoder(len(tokenizer))

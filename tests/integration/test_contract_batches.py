@@ -3,7 +3,6 @@
 import time
 
 import pytest
-import redis
 
 from contract.batch_records import BatchError, BatchRecord, BatchStatus, new_batch_id
 from contract.batches import BatchStore
@@ -12,12 +11,6 @@ from contract.outbox import OUTBOX_KEY, endpoints_key
 pytestmark = pytest.mark.every_redis
 
 SIZE = 100
-
-
-@pytest.fixture
-def connection(redis_url):
-    with redis.Redis.from_url(redis_url) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """What became of jobs is counted in the step that ends them, once."""
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
@@ -15,12 +13,6 @@ pytestmark = pytest.mark.every_redis
 
 REQUEST = UnderstandRequest(source="uploads/x/source", seed=1, num_inference_steps=4)
 ERROR = ErrorInfo(code="out_of_memory", message="too large")
-
-
-@pytest.fixture
-def connection(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Jobs found by kind, page and id, on real Redis."""
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
@@ -22,12 +20,6 @@ GENERATE = GenerateRequest(
     guidance_scale=4.5,
 )
 UNDERSTAND = UnderstandRequest(source="uploads/x/source", seed=0, num_inference_steps=4)
-
-
-@pytest.fixture
-def connection(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The job record on real Redis: who may change it, and what it says afterwards."""
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
@@ -25,12 +23,6 @@ GENERATE = GenerateRequest(
     guidance_scale=4.5,
 )
 RESULT = JobResult(text="a red circle", artifacts={"video": "jobs/x/1/video.mp4"}, seed=1)
-
-
-@pytest.fixture
-def connection(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

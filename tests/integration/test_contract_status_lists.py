@@ -4,7 +4,6 @@ import itertools
 import random
 
 import pytest
-import redis
 
 from contract.batch_records import BatchError, BatchRecord, BatchStatus
 from contract.batches import BatchStore
@@ -17,12 +16,6 @@ pytestmark = pytest.mark.every_redis
 
 REQUEST = UnderstandRequest(source="uploads/x/source", seed=0, num_inference_steps=4)
 ERROR = ErrorInfo(code="internal_error", message="broken")
-
-
-@pytest.fixture
-def connection(redis_url):
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The step that lets a job in, on real Redis: limits hold however many come at once."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -18,12 +17,6 @@ pytestmark = pytest.mark.every_redis
 
 REQUEST = UnderstandRequest(source="uploads/x", seed=1, num_inference_steps=1)
 AT_ONCE = 8
-
-
-@pytest.fixture
-def connection(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture
