@@ -1,12 +1,12 @@
 """A real HTTP server with the chat completions API, whose answers a test writes."""
 
 import json
-import threading
 import time
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from http_servers import ForgivingServer
+from http_servers import ForgivingServer, serving
 
 
 class ChatServer(ForgivingServer):
@@ -51,17 +51,5 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def chat_server():
     """Start a server of answers."""
-    running = []
-
-    def start(answer):
-        server = ChatServer(answer)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        running.append((server, thread))
-        return server
-
-    yield start
-    for server, thread in running:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with ExitStack() as stack:
+        yield lambda answer: stack.enter_context(serving(ChatServer(answer)))

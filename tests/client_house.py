@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import threading
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from http_servers import ForgivingServer
+from http_servers import ForgivingServer, serving
 
 from univigu_client import AsyncClient, Client
 
@@ -97,21 +97,14 @@ class Streaming(BaseHTTPRequestHandler):
 @pytest.fixture
 def serve():
     """Start a server of a handler."""
-    running = []
+    with ExitStack() as stack:
 
-    def start(handler):
-        server = ForgivingServer(("127.0.0.1", 0), handler)
-        server.seen, server.script, server.code = [], [], "queue_full"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        running.append((server, thread))
-        return server
+        def start(handler):
+            server = ForgivingServer(("127.0.0.1", 0), handler)
+            server.seen, server.script, server.code = [], [], "queue_full"
+            return stack.enter_context(serving(server))
 
-    yield start
-    for server, thread in running:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        yield start
 
 
 @pytest.fixture

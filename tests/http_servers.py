@@ -1,6 +1,8 @@
 """A real HTTP server for tests, whose clients may hang up whenever they like."""
 
 import sys
+import threading
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 
 
@@ -12,3 +14,16 @@ class ForgivingServer(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
+
+
+@contextmanager
+def serving(server):
+    """Let a server answer in a thread of its own, and close it afterwards."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
