@@ -32,7 +32,7 @@ from worker.protocol import (
 )
 from worker.settings import WorkerSettings
 
-SIDE, NUM_FRAMES, STEPS, CAPTION_STEPS, ROUNDS = 64, 17, 24, 4, 5
+SIDE, NUM_FRAMES, STEPS, CAPTION_STEPS, ROUNDS = 64, 17, 24, 4, 15
 #: captions come after these steps of the video
 ARRIVALS = (2, 8, 14, 20)
 _PATIENCE_SECONDS = 120.0
@@ -108,12 +108,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Round:
-    """One video alone, one caption alone, and a video with captions on its way; all in seconds."""
+    """A video alone, captions alone, and the video with such captions on its way; in seconds."""
 
     #: of the video's steps when nothing else runs
     step: float
     video: float
-    caption: float
+    #: of as many captions, one after the other
+    captions: float
     #: from sending a caption alone to its first step
     first: float
     #: the same beside the video
@@ -129,7 +130,7 @@ class Round:
     @property
     def slowing(self) -> float:
         """The video's time beside the captions over its own and theirs."""
-        return self.beside / (self.video + len(self.firsts) * self.caption)
+        return self.beside / (self.video + self.captions)
 
 
 def measure(engine: Engine) -> Round:
@@ -137,22 +138,23 @@ def measure(engine: Engine) -> Round:
     with engine.video() as video:
         times = list(video.steps())
         own = time.perf_counter() - video.sent
-    with engine.caption() as caption:
-        steps = caption.steps()
-        first = next(steps) - caption.sent
-        *_, last = steps
+    alone = [_caption_times(engine) for _ in ARRIVALS]
     firsts = []
     with engine.video() as video:
         for number, _ in enumerate(video.steps()):
             if number in ARRIVALS:
-                with engine.caption() as beside:
-                    replies = beside.steps()
-                    firsts.append(next(replies) - beside.sent)
-                    for _ in replies:
-                        pass
+                firsts.append(_caption_times(engine)[0])
         seconds = time.perf_counter() - video.sent
     step = median(after - before for before, after in pairwise(times))
-    return Round(step, own, last - caption.sent, first, firsts, seconds)
+    captions, first = sum(last for _, last in alone), median(first for first, _ in alone)
+    return Round(step, own, captions, first, firsts, seconds)
+
+
+def _caption_times(engine: Engine) -> tuple[float, float]:
+    """Return the seconds from sending a caption to its first step, and to its last."""
+    with engine.caption() as caption:
+        first, *_, last = (at - caption.sent for at in caption.steps())
+    return first, last
 
 
 @contextmanager

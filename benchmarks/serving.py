@@ -19,7 +19,7 @@ from benchmarks.http_load import POLLERS, RATE
 from benchmarks.paired import Row
 from benchmarks.serving_house import ENGINE_SECONDS, Serving, serving_house
 
-ROUNDS, JOBS, CREATES = 5, 60, 300
+ROUNDS, JOBS, CREATES = 10, 60, 300
 _IDLE_SECONDS = 2.0
 Measure = Callable[[Serving], list[float]]
 
