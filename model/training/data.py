@@ -23,8 +23,6 @@ from model.training.stage import SampleMode, Stage
 
 #: the prompt whose states are the null condition of a model that has no zeros for it
 NULL_PROMPT = ""
-#: share of prompts that leave attributes open, so that seeds decide them
-OPEN_PROMPT_SHARE = 0.1
 #: noise on the clean latents that understanding reads: what an encoder and H.264 add
 UNDERSTAND_NOISE = 0.1
 #: among samples without condition, how often the caption is at full noise too: the state in which
@@ -141,7 +139,8 @@ def _words(
     rng: random.Random, index: int, scene: Subject, mode: SampleMode, stage: Stage
 ) -> Sample:
     prompt = scene.prompt(rng.randrange(NUM_PROMPT_FORMS))
-    if rng.random() < OPEN_PROMPT_SHARE and mode != "understand":
+    is_open = rng.random() < stage.open_share and mode != "understand"
+    if is_open:
         kept = [name for name in ("color", "shape", "motion") if rng.random() < 0.5]
         prompt = scene.open_prompt(kept)
     if mode == "understand":
@@ -150,8 +149,8 @@ def _words(
             attribute = rng.choice(list(QUESTIONS))
             return Sample(index, mode, QUESTIONS[attribute], scene.answer(attribute))
         return Sample(index, mode, None, scene.caption() if stage.target == "caption" else prompt)
-    given = mode == "text_to_video" or stage.target == "prompt"
-    target = prompt if given else scene.caption()
+    detailed = stage.target == "caption" and (is_open or mode != "text_to_video")
+    target = scene.caption() if detailed else prompt
     dropped = rng.random() < stage.condition_dropout
     return Sample(index, mode, None if dropped else prompt, target)
 

@@ -15,6 +15,7 @@ SampleMode = Literal["joint", "understand", "text_to_video", "video_only"]
 _RANGES = {
     "condition_dropout": (0.0, 1.0),
     "question_share": (0.0, 1.0),
+    "open_share": (0.0, 1.0),
     "text_weight": (0.0, 1e6),
     "pad_weight": (0.0, 1.0),
     "video_shift": (0.01, 100.0),
@@ -42,6 +43,9 @@ class Stage:
     condition_dropout: float
     #: among understanding samples, the share that answers a question instead of captioning
     question_share: float = 0.0
+    #: among the other samples, the share whose prompt names only some of what there is to see. In
+    #: `text_to_video` their clean text is the target: there a video learns to follow its caption
+    open_share: float = 0.1
     #: weight of the text loss; both losses are means over tokens, so 1 balances them as the
     #: paper's lambda_t = N_v / N_t does for sums
     text_weight: float = 0.5

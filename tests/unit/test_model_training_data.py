@@ -91,10 +91,27 @@ def test_refinement_learns_the_detailed_caption_in_joint_samples():
             assert sample.target == SCENES[sample.index].caption()
 
 
+def given_texts(open_share):
+    stage = replace(CAPABILITY_REFINEMENT, open_share=open_share)
+    return [s for s in draw(stage, 400) if s.mode == "text_to_video" and s.condition is not None]
+
+
 def test_a_given_text_is_the_prompt_itself():
-    for sample in draw(CAPABILITY_REFINEMENT, 400):
-        if sample.mode == "text_to_video" and sample.condition is not None:
-            assert sample.target == sample.condition
+    samples = given_texts(open_share=0)
+    assert [s.target for s in samples] == [s.condition for s in samples]
+
+
+def test_where_the_prompt_is_open_the_given_text_is_the_caption():
+    samples = given_texts(open_share=1)
+    assert [s.target for s in samples] == [SCENES[s.index].caption() for s in samples]
+
+
+def test_prompts_are_open_as_often_as_the_stage_says():
+    stage = replace(CAPABILITY_REFINEMENT, condition_dropout=0, open_share=0.4)
+    prompts = [(s.condition, SCENES[s.index]) for s in draw(stage) if s.mode != "understand"]
+    named = [p in {scene.prompt(form) for form in range(NUM_PROMPT_FORMS)} for p, scene in prompts]
+    # one open prompt in eight leaves out nothing
+    assert_share(named, 1 - 0.4 * 7 / 8)
 
 
 def test_refinement_answers_questions_as_often_as_it_says_and_truly():
