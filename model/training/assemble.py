@@ -22,7 +22,7 @@ MOVING_SHAPES_SERVING: dict[str, Any] = {
     "max_num_inference_steps": 100,
     "understand_steps": 1,
     "guidance_scale": 6.0,
-    "text_shift": 1.0,
+    "text_shift": 0.3,
 }
 
 
