@@ -67,8 +67,11 @@ def read_stage(name: str, config: Path) -> StageConfig:
     changes = _known(options.pop("stage", {}), Stage, f"{name}.stage")
     clips = options.pop("data", {})
     run = TrainingRun(out_dir=folder / name, **_complete(options, TrainingRun, name))
+    stage = stage_for(replace(STAGES[name], **changes), run.trainable)
+    if "data" in settings and stage.exact_above < 1:
+        raise ValueError(f"[{name}.stage] exact_above {stage.exact_above}: must be 1 with [data]")
     return StageConfig(
-        stage_for(replace(STAGES[name], **changes), run.trainable),
+        stage,
         run,
         folder,
         None if start is None else folder / start,

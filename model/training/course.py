@@ -19,6 +19,7 @@ from model.training.config import ClipData, StageConfig
 from model.training.data import NULL_PROMPT, BatchMaker, Subject
 from model.training.processes import Processes
 from model.training.stage import Stage
+from model.training.trainer import Sharpen
 from model.transformer import UniViGUTransformer
 
 
@@ -32,6 +33,7 @@ class Course:
     stage: Stage
     pad_id: int
     save: Callable[[UniViGUTransformer, Path], None]
+    sharpen: Sharpen = lambda batch, samples: batch
 
 
 def clip_course(

@@ -157,6 +157,17 @@ def render(scenes: Sequence[Scene], side: int = SIDE, num_frames: int = NUM_FRAM
     Returns:
         (N, 3, num_frames, side, side) float32 in [-1, 1].
     """
+    coverage = coverages(scenes, side, num_frames)[:, None]
+    color = _palette([COLORS[s.color] for s in scenes])
+    background = _palette([BACKGROUNDS[s.background] for s in scenes])
+    return torch.lerp(background, color, coverage) / 127.5 - 1
+
+
+def coverages(scenes: Sequence[Scene], side: int = SIDE, num_frames: int = NUM_FRAMES) -> Tensor:
+    """Return how much of every pixel the object covers, (N, F, H, W) float32 in [0, 1].
+
+    Arguments as for `render`.
+    """
     path = torch.tensor([s.path for s in scenes])  # [N, 2, 2]
     growth = torch.tensor([_GROWTH.get(s.motion, (1.0, 1.0)) for s in scenes])  # [N, 2]
     radius = torch.tensor([SIZES[s.size] for s in scenes])
@@ -167,15 +178,12 @@ def render(scenes: Sequence[Scene], side: int = SIDE, num_frames: int = NUM_FRAM
     pixel = (torch.arange(side) + 0.5) / side
     x = (pixel[None, None, None, :] - centre[..., 0, None, None]).expand(-1, -1, side, -1)
     y = (pixel[None, None, :, None] - centre[..., 1, None, None]).expand(-1, -1, -1, side)
-    coverage = torch.stack(
+    return torch.stack(
         [
             _coverage(scene.shape, x[i], y[i], radii[i, :, None, None], side)
             for i, scene in enumerate(scenes)
         ]
-    )[:, None]  # [N, 1, F, H, W]
-    color = _palette([COLORS[s.color] for s in scenes])
-    background = _palette([BACKGROUNDS[s.background] for s in scenes])
-    return torch.lerp(background, color, coverage) / 127.5 - 1
+    )
 
 
 def _palette(rgb: list[tuple[int, int, int]]) -> Tensor:

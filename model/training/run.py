@@ -29,6 +29,7 @@ from model.training.state import whole_tensors
 from model.training.trainable import choose_trainable, finish_lora
 from model.training.trainer import train
 from model.training.training_run import TrainingRun
+from model.training.world_targets import WorldTargets
 from model.transformer import UniViGUTransformer
 
 OnStep = Callable[[int, int, dict[str, float]], None]
@@ -89,6 +90,7 @@ def run_stage(
         training,
         pad_id=course.pad_id,
         processes=processes,
+        sharpen=course.sharpen,
     )
     for row in rows:
         if processes.is_first:
@@ -171,7 +173,12 @@ def _world_course(wanted: StageConfig) -> Course:
     config, tokenizer = transformer.config, pipeline.tokenizer
     conditions = ConditionTable(pipeline.text_encoder, tokenizer, config.condition_length)
     batches = BatchMaker(latents, conditions, tokenizer, config)
-    return Course(transformer, scenes, batches, wanted.stage, tokenizer.pad_token_id, save)
+    stage, pad_id = wanted.stage, tokenizer.pad_token_id
+    if stage.exact_above == 1:
+        return Course(transformer, scenes, batches, stage, pad_id, save)
+    targets = WorldTargets(scenes, latents, tokenizer, config.caption_length)
+    sharpen = partial(targets.sharpen, above=stage.exact_above)
+    return Course(transformer, scenes, batches, stage, pad_id, save, sharpen)
 
 
 def _coded_world(folder: Path, count: int, vae: AutoencoderKLWan) -> tuple[list[Scene], Tensor]:

@@ -20,6 +20,7 @@ _RANGES = {
     "pad_weight": (0.0, 1.0),
     "video_shift": (0.01, 100.0),
     "understand_shift": (0.01, 100.0),
+    "exact_above": (0.0, 1.0),
     "short_share": (0.0, 1.0),
     "short_frames": (1, 10_000),
     "short_factor": (1, 1000),
@@ -56,6 +57,9 @@ class Stage:
     #: shift of the uniform text sigma where the video is given; above 1, fewer words of the
     #: caption are there to be copied and more have to be read from the video
     understand_shift: float = 1.0
+    #: noise level of the video from which its target is not the clip's velocity but the mean over
+    #: all that the noisy clip could be, which only a world that can be drawn has; 1 for never
+    exact_above: float = 1.0
     #: share of batches that see only the start of their clips. The autoencoder is causal, so that
     #: is a shorter clip, which shows what things look like at a fraction of the cost
     short_share: float = 0.0
@@ -74,6 +78,9 @@ class Stage:
             if not least <= getattr(self, name) <= most:
                 value = getattr(self, name)
                 raise ValueError(f"{name} {value}: must be from {least:g} to {most:g}")
+        if self.exact_above < 1 and self.target == "prompt" and self.mixture.get("joint"):
+            # nobody has written down how likely a prompt's noisy words are
+            raise ValueError(f"exact_above {self.exact_above}: must be 1 for joint prompts")
 
 
 BASE = Stage("base", "prompt", {"video_only": 1.0}, condition_dropout=0.1)

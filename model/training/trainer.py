@@ -7,7 +7,7 @@ which rows is `processes`; this module only repeats them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from model.training.data import BatchMaker, Subject, draw_samples
+from model.training.data import Batch, BatchMaker, Sample, Subject, draw_samples
 from model.training.objective import losses
 from model.training.optimizers import learning_rate
 from model.training.processes import Processes
@@ -24,6 +24,9 @@ from model.training.state import TrainingState, whole_tensors
 from model.training.step_log import step_log
 from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
+
+#: given a batch and its samples, returns it with better targets
+Sharpen = Callable[[Batch, Sequence[Sample]], Batch]
 
 
 def train(
@@ -35,6 +38,7 @@ def train(
     *,
     pad_id: int,
     processes: Processes | None = None,
+    sharpen: Sharpen = lambda batch, samples: batch,
 ) -> Iterator[dict[str, float]]:
     """Train `transformer` in place, yielding a log row per step.
 
@@ -62,7 +66,8 @@ def train(
             started = time.monotonic()
             samples, num_frames = draw_samples(state.rng, scenes, stage, run.batch_size)
             whole = batches.make(samples, stage, state.generator, num_frames)
-            batch = whole.rows(processes.rows(len(samples)), processes.device)
+            rows = processes.rows(len(samples))
+            batch = sharpen(whole.rows(rows, processes.device), samples[rows])
             with _precision(run, processes.device):
                 parts = losses(transformer, batch, stage, pad_id, whole=whole, forward=forward)
             # gradients are averaged over the processes, and it is the sum that is wanted

@@ -109,6 +109,16 @@ def test_without_clips_a_stage_is_the_demo_world_s(read):
             "[recall.stage]\ncondition_dropout = 1.5",
             "condition_dropout 1.5: must be from 0 to 1",
         ),
+        (
+            "recall",
+            "[recall.stage]\nexact_above = 0.5",
+            "exact_above 0.5: must be 1 for joint prompts",
+        ),
+        (
+            "refine",
+            CLIPS.replace("video_shift = 5.0", "exact_above = 0.5"),
+            r"\[refine.stage\] exact_above 0.5: must be 1 with \[data\]",
+        ),
         ("recall", "[recall.stage]\nvideo_shift = 0", "video_shift 0.0: must be from 0.01 to 100"),
         ("base", "[base]\nnum_steps = '1'", r"num_steps '1': Input should be a valid integer"),
         ("base", "[base]\nbatch_size = 2", r"\[base\] num_steps: is missing"),

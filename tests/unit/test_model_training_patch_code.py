@@ -73,3 +73,20 @@ def test_the_first_frame_is_coded_alone(code, clips):
     changed = clips.clone()
     changed[:, :, 1:] = 0
     assert torch.equal(code.encode(changed)[:, :, 0], code.encode(clips)[:, :, 0])
+
+
+def test_a_regression_finds_the_code_behind_latents(code, clips):
+    many = world(96)
+    found = PatchCode.regress(many, code.encode(many))
+    unseen = world(4, seed=1)
+    torch.testing.assert_close(found.encode(unseen), code.encode(unseen), atol=0.1, rtol=0)
+
+
+def test_a_clip_is_its_background_and_its_coloured_outline(code):
+    coverage = torch.rand(2, 5, 16, 16)
+    background, color = torch.tensor([[-1.0, 0.5, 0.2]]), torch.tensor([[0.3, -0.6, 1.0]])
+    tint = (color - background)[0]
+    clips = background.view(1, 3, 1, 1, 1) + tint.view(1, 3, 1, 1, 1) * coverage[:, None]
+    outline = torch.einsum("a,nacfhw->ncfhw", tint, code.outline(coverage))
+    plain = code.plain(background).view(1, -1, 1, 1, 1)
+    torch.testing.assert_close(plain + outline, code.encode(clips), atol=1e-3, rtol=0)

@@ -82,6 +82,13 @@ def test_a_stage_starts_from_the_one_that_it_names(trained):
         assert torch.equal(recall[name], value), name
 
 
+def test_exact_targets_need_a_world_of_scenes(tmp_path):
+    save_untrained_autoencoder(tmp_path)
+    text = CONFIG + "\n[base.stage]\nexact_above = 0.5\n"
+    with pytest.raises(ValueError, match="scenes 4: must be at least 288 for exact_above"):
+        run_stage("base", write_config(tmp_path, text))
+
+
 def test_scenes_are_coded_once_and_in_order(tmp_path):
     cache, coded = tmp_path / "world.safetensors", []
 
