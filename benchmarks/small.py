@@ -19,7 +19,7 @@ SMALLER = {
     "ffn_dim": 512,
     "num_layers": 4,
     "patch_size": (1, 2, 2),
-    "rope_spacing": 1.0,
+    "rope_angles": None,
 }
 
 

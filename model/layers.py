@@ -41,7 +41,8 @@ class UniViGULayers(ModelMixin, ConfigMixin):
         cross_attn_norm: whether cross-attention has its own affine norm.
         eps: of all Wan norms.
         rope_max_seq_len: most tokens per video axis.
-        rope_spacing: distance of neighbouring rows and columns of tokens, in positions.
+        rope_angles: by which each pair of channels of a head turns from one row or column of tokens
+            to the next, in radians; None for Wan's.
         caption_vocab_size: V.
         caption_length: L the captions were trained at.
         condition_length: tokens of the condition; shorter prompts are padded with zeros.
@@ -67,7 +68,7 @@ class UniViGULayers(ModelMixin, ConfigMixin):
         cross_attn_norm: bool = True,
         eps: float = 1e-6,
         rope_max_seq_len: int = 1024,
-        rope_spacing: float = 1.0,
+        rope_angles: list[float] | None = None,
         caption_vocab_size: int = 256_384,
         caption_length: int = 256,
         condition_length: int = 512,
@@ -77,7 +78,7 @@ class UniViGULayers(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         dim = num_attention_heads * attention_head_dim
-        self.rope = VideoPositions(attention_head_dim, patch_size, rope_max_seq_len, rope_spacing)
+        self.rope = VideoPositions(attention_head_dim, patch_size, rope_max_seq_len, rope_angles)
         self.patch_embedding = nn.Conv3d(
             in_channels, dim, kernel_size=patch_size, stride=patch_size
         )

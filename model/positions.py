@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from diffusers.models.embeddings import get_1d_rotary_pos_embed
 from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed
 
 
 class VideoPositions(WanRotaryPosEmbed):
-    """Wan's rotary embedding of frames, rows and columns, with a spacing in the picture.
+    """Wan's rotary embedding of frames, rows and columns, with other angles in the picture.
 
     Args:
         attention_head_dim: width of a head.
         patch_size: latent frames, rows and columns per token.
         max_seq_len: most tokens per axis.
-        spacing: distance of neighbouring rows and columns, in positions. Wan's is 1. The fastest
-            angle turns once in 6.3 positions, so that at 1 a small grid, whose slow angles hardly
-            differ, shows a network the same place twice.
+        angles: by which each pair of channels turns from one row or column to the next, in
+            radians; None for Wan's, 1 and 10,000 ** (-k / pairs). Where a picture has few tokens and
+            a head few channels, most of Wan's hardly turn at all.
+
+    Raises:
+        ValueError: if there are not as many angles as pairs of channels for an axis.
     """
 
     def __init__(
@@ -24,23 +28,15 @@ class VideoPositions(WanRotaryPosEmbed):
         attention_head_dim: int,
         patch_size: tuple[int, int, int],
         max_seq_len: int,
-        spacing: float = 1.0,
+        angles: Sequence[float] | None = None,
     ) -> None:
         super().__init__(attention_head_dim, patch_size, max_seq_len)
-        if spacing == 1.0:
+        if angles is None:
             return
+        if 2 * len(angles) != self.h_dim:
+            raise ValueError(f"rope_angles {angles}: must be {self.h_dim // 2} numbers")
         places = torch.arange(max_seq_len, dtype=torch.float64)
-        axes = [(self.t_dim, 1.0), (self.h_dim, spacing), (self.w_dim, spacing)]
-        tables = [
-            get_1d_rotary_pos_embed(
-                dim,
-                places * step,
-                use_real=True,
-                repeat_interleave_real=True,
-                freqs_dtype=torch.float64,
-            )
-            for dim, step in axes
-        ]
-        cosines, sines = zip(*tables, strict=True)
-        self.freqs_cos = torch.cat(cosines, dim=1)
-        self.freqs_sin = torch.cat(sines, dim=1)
+        turned = torch.outer(places, torch.tensor(angles, dtype=torch.float64))
+        turned = turned.repeat_interleave(2, dim=1).repeat(1, 2)  # rows, then columns
+        for table, wave in ((self.freqs_cos, turned.cos()), (self.freqs_sin, turned.sin())):
+            table[:, self.t_dim :] = wave.to(table.dtype)

@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "freq_dim": 128,
         "text_dim": 128,
         "rope_max_seq_len": 64,
-        "rope_spacing": 0.5,
+        "rope_angles": [0.5, 0.0792, 2.0, 1.0, 0.25],
         "caption_vocab_size": 66,
         "caption_length": 20,
         "condition_length": 24,

@@ -16,7 +16,7 @@ SMALL: dict[str, Any] = PRESETS["demo"] | {
     "ffn_dim": 256,
     "num_layers": 3,
     "freq_dim": 64,
-    "rope_spacing": 1.0,
+    "rope_angles": None,
 }
 RECALL_STEPS, REFINE_STEPS = 140, 280
 
