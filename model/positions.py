@@ -16,8 +16,8 @@ class VideoPositions(WanRotaryPosEmbed):
         patch_size: latent frames, rows and columns per token.
         max_seq_len: most tokens per axis.
         angles: by which each pair of channels turns from one row or column to the next, in
-            radians; None for Wan's, 1 and 10,000 ** (-k / pairs). Where a picture has few tokens and
-            a head few channels, most of Wan's hardly turn at all.
+            radians; None for Wan's, 10,000 ** (-k / pairs) of pair k. Where a picture has few
+            tokens and a head few channels, most of Wan's hardly turn at all.
 
     Raises:
         ValueError: if there are not as many angles as pairs of channels for an axis.
