@@ -96,6 +96,7 @@ class UniViGUPipeline(CheckpointParts):
             text_sigmas=self.text_sigmas(num_inference_steps) if is_joint else None,
             generator=generator,
             text_flow=flow,
+            rereads=self.config.serving["rereads_caption"],
         )
 
     @torch.inference_mode()

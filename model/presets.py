@@ -46,4 +46,5 @@ WAN_480P: dict[str, Any] = {
     "understand_steps": 50,
     "guidance_scale": 5.0,
     "text_shift": 1.0,
+    "rereads_caption": False,
 }

@@ -65,6 +65,8 @@ class Sampling:
         text_sigmas: as many levels for the caption; None if it is given or absent.
         generator: CPU generator that decides which tokens move, and to what.
         text_flow: how the caption moves; None for ids.
+        rereads: whether the last step forgets the caption's draft and reads the all but finished
+            video anew, from noise: what a video was planned by may not be what it came to show.
 
     Source: Uni-ViGU inference, with the exact jump rate of `model.flow`.
     """
@@ -77,8 +79,10 @@ class Sampling:
         text_sigmas: list[float] | None,
         generator: Generator,
         text_flow: TextFlow | None = None,
+        rereads: bool = False,
     ) -> None:
         self._latents, self._caption = state.latents, state.caption
+        self._unread = state.caption if rereads else None
         self._video_sigmas, self._text_sigmas = video_sigmas, text_sigmas
         self._generator, self._text_flow = generator, text_flow or DiscreteFlow()
         self._index = 0
@@ -95,6 +99,8 @@ class Sampling:
         i = self._index
         sigma_v = self._video_sigmas[i] if self._video_sigmas else 0.0
         sigma_t = self._text_sigmas[i] if self._text_sigmas else 0.0
+        if self._text_sigmas and self._unread is not None and i == self.total - 1:
+            return JointState(self._latents, self._unread, sigma_v, 1.0)
         return JointState(self._latents, self._caption, sigma_v, sigma_t)
 
     def advance(self, velocity: Tensor | None, logits: Tensor | None) -> Step:

@@ -181,6 +181,7 @@ class BatchSampler:
             text_sigmas=pipeline.text_sigmas(self._steps) if is_joint else None,
             generator=generators[0],
             text_flow=flow,
+            rereads=pipeline.config.serving["rereads_caption"],
         )
         return last
 

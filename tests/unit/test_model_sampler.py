@@ -30,7 +30,9 @@ def unsure(state):
     return oracle(state)[0], logits
 
 
-def run(denoise=oracle, latents=NOISE, token_ids=DRAFT, video=5, text=5, seed=0, shift=3.0):
+def run(
+    denoise=oracle, latents=NOISE, token_ids=DRAFT, video=5, text=5, seed=0, shift=3.0, **options
+):
     return list(
         sample_steps(
             JointState(latents, token_ids),
@@ -38,6 +40,7 @@ def run(denoise=oracle, latents=NOISE, token_ids=DRAFT, video=5, text=5, seed=0,
             video_sigmas=sigma_grid(video, shift) if video else None,
             text_sigmas=sigma_grid(text, 1.0) if text else None,
             generator=seeded(seed),
+            **options,
         )
     )
 
@@ -141,3 +144,25 @@ def test_the_global_generator_decides_nothing():
     one = run(unsure)
     torch.manual_seed(1)
     assert torch.equal(one[2].token_ids, run(unsure)[2].token_ids)
+
+
+def test_a_reread_caption_is_read_off_the_video_in_the_last_step_alone():
+    seen = []
+
+    def denoise(state):
+        seen.append(state)
+        return unsure(state)
+
+    reread, plain = run(denoise, rereads=True), run(unsure)
+    *before, last = seen
+    assert last.text_sigma == 1
+    assert torch.equal(last.caption, DRAFT)
+    assert last.video_sigma == sigma_grid(5, 3.0)[4]
+    assert [state.text_sigma for state in before] == sigma_grid(5, 1.0)[:4]
+    assert torch.equal(reread[3].token_ids, plain[3].token_ids)  # drafts are shown as they stand
+    assert torch.equal(reread[4].token_ids, unsure(last)[1].argmax(-1))
+
+
+def test_a_given_caption_is_not_reread():
+    last = run(token_ids=CAPTION, text=None, rereads=True)[-1]
+    assert torch.equal(last.token_ids, CAPTION)
