@@ -18,11 +18,12 @@ MOVING_SHAPES_SERVING: dict[str, Any] = {
     "num_frames": NUM_FRAMES,
     "max_num_frames": NUM_FRAMES,
     "fps": FPS,
-    "num_inference_steps": 24,
+    "num_inference_steps": 36,
     "max_num_inference_steps": 100,
     "understand_steps": 1,
     "guidance_scale": 6.0,
     "text_shift": 0.3,
+    "rereads_caption": True,
 }
 
 
@@ -36,7 +37,7 @@ def moving_shapes_pipeline(
         vae=vae.eval(),
         text_encoder=new_text_encoder(len(tokenizer)),
         tokenizer=tokenizer,
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=14.0),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=8.0),
         serving=MOVING_SHAPES_SERVING,
     )
 

@@ -36,7 +36,7 @@ def test_a_checkpoint_serves_the_world_that_it_was_trained_on(tiny_checkpoint):
     assert (pipeline.config.serving["fps"], pipeline.temporal_compression) == (FPS, 4)
     assert pipeline.config.serving["sizes"] == [[SIDE, SIDE]]
     assert pipeline.config.serving["num_frames"] == NUM_FRAMES
-    assert pipeline.scheduler.config.shift == 14.0
+    assert pipeline.scheduler.config.shift == 8.0
 
 
 def test_tokenizer_ends_every_text_and_ignores_case():
