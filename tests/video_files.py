@@ -32,8 +32,13 @@ def numbers_of(frames: NDArray[np.uint8]) -> list[int]:
 
 def numbered_video(path: Path, *options: str, count: int = 60, fps: int = 30) -> Path:
     """Write `numbered_frames` as a video; the options choose codec and everything else."""
-    frames = numbered_frames(count)
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x64", "-r", str(fps), "-i", "pipe:0"]
+    return video_of(numbered_frames(count), path, *options, fps=fps)
+
+
+def video_of(frames: NDArray[np.uint8], path: Path, *options: str, fps: int) -> Path:
+    """Write frames [count, height, width, 3] as a video."""
+    size = f"{frames.shape[2]}x{frames.shape[1]}"
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(fps), "-i", "pipe:0"]
     ffmpeg(*source, *(options or ("-pix_fmt", "yuv420p")), str(path), stdin=frames.tobytes())
     return path
 
