@@ -67,16 +67,17 @@ class WorldTargets:
             samples: its rows.
             above: least noise level of the video; below it a clip is all but certain.
         """
-        velocity = batch.velocity.clone()
+        here = batch.rows(slice(None), torch.device("cpu"))  # where the outlines are
+        velocity = here.velocity.clone()
         for row, sample in enumerate(samples):
-            sigma = float(batch.video_sigma[row])
-            if sigma >= above and batch.video_weight[row]:
-                noisy = batch.latents[row]
+            sigma = float(here.video_sigma[row])
+            if sigma >= above and here.video_weight[row]:
+                noisy = here.latents[row]
                 clean = noisy - sigma * velocity[row]
-                said = self._said(batch, row, sample)
+                said = self._said(here, row, sample)
                 mean = self._mean(self._scenes[sample.index], clean, noisy, sigma, said)
                 velocity[row] = (noisy - mean) / sigma
-        return replace(batch, velocity=velocity)
+        return replace(batch, velocity=velocity.to(batch.velocity.device))
 
     def _said(self, batch: Batch, row: int, sample: Sample) -> Tensor:
         """Return a table of the log-likelihood of a row's words."""
