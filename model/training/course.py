@@ -19,7 +19,7 @@ from model.training.config import ClipData, StageConfig
 from model.training.data import NULL_PROMPT, BatchMaker, Subject
 from model.training.processes import Processes
 from model.training.stage import Stage
-from model.training.trainer import Sharpen
+from model.training.trainer import Sharpen, as_drawn
 from model.transformer import UniViGUTransformer
 
 
@@ -33,7 +33,7 @@ class Course:
     stage: Stage
     pad_id: int
     save: Callable[[UniViGUTransformer, Path], None]
-    sharpen: Sharpen = lambda batch, samples: batch
+    sharpen: Sharpen = as_drawn
 
 
 def clip_course(

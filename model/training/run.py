@@ -27,7 +27,7 @@ from model.training.moving_shapes import Scene, render, sample_scene
 from model.training.processes import Processes
 from model.training.state import whole_tensors
 from model.training.trainable import choose_trainable, finish_lora
-from model.training.trainer import train
+from model.training.trainer import Sharpen, as_drawn, train
 from model.training.training_run import TrainingRun
 from model.training.world_targets import WorldTargets
 from model.transformer import UniViGUTransformer
@@ -174,10 +174,10 @@ def _world_course(wanted: StageConfig) -> Course:
     conditions = ConditionTable(pipeline.text_encoder, tokenizer, config.condition_length)
     batches = BatchMaker(latents, conditions, tokenizer, config)
     stage, pad_id = wanted.stage, tokenizer.pad_token_id
-    if stage.exact_above == 1:
-        return Course(transformer, scenes, batches, stage, pad_id, save)
-    targets = WorldTargets(scenes, latents, tokenizer, config.caption_length)
-    sharpen = partial(targets.sharpen, above=stage.exact_above)
+    sharpen: Sharpen = as_drawn
+    if stage.exact_above < 1:
+        targets = WorldTargets(scenes, latents, tokenizer, config.caption_length)
+        sharpen = partial(targets.sharpen, above=stage.exact_above)
     return Course(transformer, scenes, batches, stage, pad_id, save, sharpen)
 
 

@@ -29,6 +29,11 @@ from model.transformer import UniViGUTransformer
 Sharpen = Callable[[Batch, Sequence[Sample]], Batch]
 
 
+def as_drawn(batch: Batch, samples: Sequence[Sample]) -> Batch:
+    """Leave targets as they were drawn."""
+    return batch
+
+
 def train(
     transformer: UniViGUTransformer,
     scenes: Sequence[Subject],
@@ -38,7 +43,7 @@ def train(
     *,
     pad_id: int,
     processes: Processes | None = None,
-    sharpen: Sharpen = lambda batch, samples: batch,
+    sharpen: Sharpen = as_drawn,
 ) -> Iterator[dict[str, float]]:
     """Train `transformer` in place, yielding a log row per step.
 
