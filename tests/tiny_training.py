@@ -17,7 +17,9 @@ import torch
 from tiny_models import seeded, tiny_text_encoder, tiny_tokenizer, tiny_transformer
 
 from model.training.data import BatchMaker, ConditionTable
+from model.training.knowledge import NOTHING_KNOWN, Knowledge
 from model.training.moving_shapes import sample_scene
+from model.training.rollouts import Rollouts, Serving
 from model.training.stage import CAPABILITY_REFINEMENT
 from model.training.trainer import train
 from model.training.training_run import TrainingRun
@@ -55,11 +57,29 @@ def tiny_batches(count=12, **config):
     )
 
 
+def tiny_rollouts(transformer, stage, guidance_scale=4.0):
+    """Return rollouts of a tiny network, for which black is the best answer to anything."""
+
+    def answers(state, prompts, generators):
+        assert len(prompts) == len(generators) == len(state.latents)
+        return state.latents / state.video_sigma, torch.ones_like(state.caption)
+
+    serving = Serving(video_shift=8.0, text_shift=0.3, guidance_scale=guidance_scale)
+    run = replace(RUN, autocast=False)
+    return Rollouts(transformer, tiny_scenes(), tiny_batches(), stage, run, answers, serving)
+
+
 def tiny_train(out_dir, stage=CAPABILITY_REFINEMENT, **options):
     """Return a transformer and the rows of its training, which runs as they are read."""
     transformer = tiny_transformer(**CONFIG).train()
     run = replace(RUN, out_dir=out_dir, **options)
-    return transformer, train(transformer, tiny_scenes(), tiny_batches(), stage, run, pad_id=0)
+    knowledge = NOTHING_KNOWN
+    if stage.rollout_every:
+        knowledge = Knowledge(rollouts=tiny_rollouts(transformer, stage))
+    rows = train(
+        transformer, tiny_scenes(), tiny_batches(), stage, run, pad_id=0, knowledge=knowledge
+    )
+    return transformer, rows
 
 
 if __name__ == "__main__":

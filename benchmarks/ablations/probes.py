@@ -13,9 +13,9 @@ from benchmarks.ablations.kept import Figures
 from benchmarks.ablations.world import Trial, World
 from model.denoisers import full_understanding, guided
 from model.evaluation.captions import parse_caption
-from model.evaluation.rowwise import RowwiseFlow, generators_of, noisy_captions
 from model.evaluation.trial import ATTRIBUTES, named
 from model.flow import corrupt_video
+from model.rowwise import RowwiseFlow, generators_of, noisy_captions
 from model.sampler import Denoise, JointState, sample_steps
 from model.schedule import sigma_grid
 from model.text import caption_ids, decode_caption

@@ -17,7 +17,7 @@ from model.training.components import new_text_encoder, new_tokenizer
 from model.training.data import BatchMaker, ConditionTable
 from model.training.moving_shapes import Scene, render, sample_scene, vocabulary
 from model.training.patch_code import PatchCode
-from model.training.run import world_latents
+from model.training.world_course import world_latents
 
 #: start, middle and end of a clip
 FRAMES = [0, 2, 4]

@@ -16,8 +16,8 @@ from torch import Tensor
 from model import latents
 from model.denoisers import Question, answer, guided
 from model.evaluation.checker import Frames
-from model.evaluation.rowwise import RowwiseFlow, generators_of, noisy_captions
 from model.pipeline import Generated, UniViGUPipeline
+from model.rowwise import RowwiseFlow, generators_of, noisy_captions
 from model.sampler import JointState, Mode, Step, sample_steps
 from model.text import caption_ids
 from model.text_flow import text_flow_of

@@ -68,8 +68,13 @@ def read_stage(name: str, config: Path) -> StageConfig:
     clips = options.pop("data", {})
     run = TrainingRun(out_dir=folder / name, **_complete(options, TrainingRun, name))
     stage = stage_for(replace(STAGES[name], **changes), run.trainable)
-    if "data" in settings and stage.exact_above < 1:
-        raise ValueError(f"[{name}.stage] exact_above {stage.exact_above}: must be 1 with [data]")
+    if "data" in settings and stage.needs_world:
+        raise ValueError(
+            f"[{name}.stage] exact_above {stage.exact_above}, rollout_every {stage.rollout_every}: "
+            "must be 1 and 0 with [data]"
+        )
+    if stage.rollout_every and run.parallel == "fsdp2":
+        raise ValueError(f"rollout_every {stage.rollout_every}: must be 0 with parallel 'fsdp2'")
     return StageConfig(
         stage,
         run,

@@ -17,9 +17,9 @@ from model.training.clip_cache import ClipCache, ClipShape
 from model.training.clips import OnLine, Wanted, code_clips
 from model.training.config import ClipData, StageConfig
 from model.training.data import NULL_PROMPT, BatchMaker, Subject
+from model.training.knowledge import NOTHING_KNOWN, Knowledge
 from model.training.processes import Processes
 from model.training.stage import Stage
-from model.training.trainer import Sharpen, as_drawn
 from model.transformer import UniViGUTransformer
 
 
@@ -33,7 +33,7 @@ class Course:
     stage: Stage
     pad_id: int
     save: Callable[[UniViGUTransformer, Path], None]
-    sharpen: Sharpen = as_drawn
+    knowledge: Knowledge = NOTHING_KNOWN
 
 
 def clip_course(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -144,6 +144,41 @@ def place_scene(rng: random.Random, color: str, shape: str, motion: str) -> Scen
         size=rng.choice(list(SIZES)),
         path=((start[0], start[1]), (end[0], end[1])),
     )
+
+
+def free_numbers(scene: Scene) -> tuple[float, float]:
+    """Return all that is free in a scene's path, as fractions of the frame side.
+
+    Where the path runs beside the centre line and how long it is; x and y of one that stays.
+    """
+    (x0, y0), (x1, y1) = scene.path
+    if scene.motion not in _DIRECTION:
+        return x0, y0
+    return (y0, abs(x1 - x0)) if _DIRECTION[scene.motion][0] else (x0, abs(y1 - y0))
+
+
+def with_numbers(scene: Scene, first: float, second: float, *, inside: bool = False) -> Scene:
+    """Return a scene with another path; see `free_numbers`.
+
+    Args:
+        scene: all else.
+        first: first number.
+        second: second number.
+        inside: whether to bring the numbers into the range that `place_scene` draws from.
+    """
+    is_moving = scene.motion in _DIRECTION
+    if inside:
+        first = min(max(first, _CENTRE[0]), _CENTRE[1])
+        least, most = _PATH_LENGTH if is_moving else _CENTRE
+        second = min(max(second, least), most)
+    start = end = first, second
+    if is_moving:
+        dx, dy = _DIRECTION[scene.motion]
+        reach = (dx + dy) * second / 2
+        start, end = (0.5 - reach, first), (0.5 + reach, first)
+        if dy:
+            start, end = start[::-1], end[::-1]
+    return replace(scene, path=(start, end))
 
 
 def render(scenes: Sequence[Scene], side: int = SIDE, num_frames: int = NUM_FRAMES) -> Tensor:

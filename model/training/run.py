@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import random
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-import torch
-from diffusers import AutoencoderKLWan
-from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
 
-from model.latents import encode_pixels
-from model.presets import PRESETS
-from model.training.assemble import moving_shapes_pipeline, save_checkpoint
 from model.training.autoencoder import train_autoencoder
 from model.training.clips import OnLine
-from model.training.config import StageConfig, read_autoencoder, read_stage
-from model.training.course import Course, clip_course, load_transformer
-from model.training.data import BatchMaker, ConditionTable
-from model.training.moving_shapes import Scene, render, sample_scene
+from model.training.config import read_autoencoder, read_stage
+from model.training.course import clip_course
 from model.training.processes import Processes
 from model.training.state import whole_tensors
 from model.training.trainable import choose_trainable, finish_lora
-from model.training.trainer import Sharpen, as_drawn, train
+from model.training.trainer import train
 from model.training.training_run import TrainingRun
-from model.training.world_targets import WorldTargets
+from model.training.world_course import world_course
 from model.transformer import UniViGUTransformer
 
 OnStep = Callable[[int, int, dict[str, float]], None]
@@ -77,7 +64,7 @@ def run_stage(
         course = clip_course(wanted, wanted.data, processes, on_line)
     else:
         with processes.first_alone():
-            course = _world_course(wanted)
+            course = world_course(wanted)
     transformer = course.transformer.train()
     choose_trainable(
         transformer, training.trainable, lora_rank=training.lora_rank, seed=training.seed
@@ -90,7 +77,7 @@ def run_stage(
         training,
         pad_id=course.pad_id,
         processes=processes,
-        sharpen=course.sharpen,
+        knowledge=course.knowledge,
     )
     for row in rows:
         if processes.is_first:
@@ -130,66 +117,3 @@ def take_average(transformer: UniViGUTransformer, run: TrainingRun) -> None:
     assert not trained & {*missing}, "the average lacks weights that were trained"
     if run.trainable == "text+lora":
         finish_lora(transformer, run.out_dir / "adapter", merge=run.merge_lora)
-
-
-def world_latents(
-    cache: Path, count: int, encode: Callable[[Tensor], Tensor]
-) -> tuple[list[Scene], Tensor]:
-    """Return training scenes and their latents (count, C, F, H, W) bf16, made once.
-
-    Args:
-        cache: file of the latents.
-        count: of scenes.
-        encode: makes latents of clips (N, 3, F, H, W) in [-1, 1].
-    """
-    rng = random.Random(_SCENE_SEED)
-    scenes = [sample_scene(rng) for _ in range(count)]
-    if not cache.exists():
-        parts = [
-            encode(render(scenes[i : i + _RENDER_BATCH])).to(torch.bfloat16)
-            for i in range(0, count, _RENDER_BATCH)
-        ]
-        partial_file = cache.with_suffix(f".{os.getpid()}")
-        save_file({"latents": torch.cat(parts).contiguous()}, partial_file)
-        partial_file.replace(cache)
-    return scenes, load_file(cache)["latents"]
-
-
-def _world_course(wanted: StageConfig) -> Course:
-    folder = wanted.folder
-    if wanted.start is None:
-        torch.manual_seed(0)
-        transformer = UniViGUTransformer(**PRESETS["demo"])
-    else:
-        transformer = load_transformer(_existing(wanted.start / "transformer"))
-    vae = AutoencoderKLWan.from_pretrained(_existing(folder / "vae"))
-    pipeline = moving_shapes_pipeline(transformer, vae)
-    scenes, latents = _coded_world(folder, wanted.scenes, vae)
-
-    def save(trained: UniViGUTransformer, out: Path) -> None:
-        pipeline.register_modules(transformer=trained.eval())
-        save_checkpoint(pipeline, out)
-
-    config, tokenizer = transformer.config, pipeline.tokenizer
-    conditions = ConditionTable(pipeline.text_encoder, tokenizer, config.condition_length)
-    batches = BatchMaker(latents, conditions, tokenizer, config)
-    stage, pad_id = wanted.stage, tokenizer.pad_token_id
-    sharpen: Sharpen = as_drawn
-    if stage.exact_above < 1:
-        targets = WorldTargets(scenes, latents, tokenizer, config.caption_length)
-        sharpen = partial(targets.sharpen, above=stage.exact_above)
-    return Course(transformer, scenes, batches, stage, pad_id, save, sharpen)
-
-
-def _coded_world(folder: Path, count: int, vae: AutoencoderKLWan) -> tuple[list[Scene], Tensor]:
-    """Return the world as the autoencoder in `folder/vae` sees it, another one's kept apart."""
-    weights = (folder / "vae" / SAFETENSORS_WEIGHTS_NAME).read_bytes()
-    cache = folder / f"world-{count}-{hashlib.sha256(weights).hexdigest()[:12]}.safetensors"
-    with torch.inference_mode():
-        return world_latents(cache, count, partial(encode_pixels, vae))
-
-
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: run the earlier stage first")
-    return path

@@ -21,6 +21,7 @@ _RANGES = {
     "video_shift": (0.01, 100.0),
     "understand_shift": (0.01, 100.0),
     "exact_above": (0.0, 1.0),
+    "rollout_every": (0, 10_000),
     "short_share": (0.0, 1.0),
     "short_frames": (1, 10_000),
     "short_factor": (1, 1000),
@@ -60,6 +61,9 @@ class Stage:
     #: noise level of the video from which its target is not the clip's velocity but the mean over
     #: all that the noisy clip could be, which only a world that can be drawn has; 1 for never
     exact_above: float = 1.0
+    #: one of how many rows is a clip that the network itself is making; 0 for none. What it should
+    #: have made of it only a world that can be drawn can tell
+    rollout_every: int = 0
     #: share of batches that see only the start of their clips. The autoencoder is causal, so that
     #: is a shorter clip, which shows what things look like at a fraction of the cost
     short_share: float = 0.0
@@ -78,9 +82,18 @@ class Stage:
             if not least <= getattr(self, name) <= most:
                 value = getattr(self, name)
                 raise ValueError(f"{name} {value}: must be from {least:g} to {most:g}")
+        # nobody has written down how likely a prompt's noisy words are
         if self.exact_above < 1 and self.target == "prompt" and self.mixture.get("joint"):
-            # nobody has written down how likely a prompt's noisy words are
             raise ValueError(f"exact_above {self.exact_above}: must be 1 for joint prompts")
+        if self.rollout_every and self.target == "prompt":
+            raise ValueError(
+                f"rollout_every {self.rollout_every}: must be 0 where target is prompt"
+            )
+
+    @property
+    def needs_world(self) -> bool:
+        """Whether only a world that can be drawn has what this stage learns from."""
+        return self.exact_above < 1 or self.rollout_every > 0
 
 
 BASE = Stage("base", "prompt", {"video_only": 1.0}, condition_dropout=0.1)

@@ -7,7 +7,7 @@ which rows is `processes`; this module only repeats them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from model.training.data import Batch, BatchMaker, Sample, Subject, draw_samples
+from model.training.data import BatchMaker, Subject, draw_samples
+from model.training.knowledge import NOTHING_KNOWN, Knowledge
 from model.training.objective import losses
 from model.training.optimizers import learning_rate
 from model.training.processes import Processes
@@ -24,14 +25,6 @@ from model.training.state import TrainingState, whole_tensors
 from model.training.step_log import step_log
 from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
-
-#: given a batch and its samples, returns it with better targets
-Sharpen = Callable[[Batch, Sequence[Sample]], Batch]
-
-
-def as_drawn(batch: Batch, samples: Sequence[Sample]) -> Batch:
-    """Leave targets as they were drawn."""
-    return batch
 
 
 def train(
@@ -43,7 +36,7 @@ def train(
     *,
     pad_id: int,
     processes: Processes | None = None,
-    sharpen: Sharpen = as_drawn,
+    knowledge: Knowledge = NOTHING_KNOWN,
 ) -> Iterator[dict[str, float]]:
     """Train `transformer` in place, yielding a log row per step.
 
@@ -72,8 +65,11 @@ def train(
             samples, num_frames = draw_samples(state.rng, scenes, stage, run.batch_size)
             whole = batches.make(samples, stage, state.generator, num_frames)
             rows = processes.rows(len(samples))
-            batch = sharpen(whole.rows(rows, processes.device), samples[rows])
-            with _precision(run, processes.device):
+            if step in (start, *range(0, run.num_steps, run.save_every)):
+                knowledge.restart(step)
+            mine = whole.rows(rows, processes.device)
+            batch = knowledge.into(mine, samples[rows], rows, short=num_frames is not None)
+            with run.precision(processes.device):
                 parts = losses(transformer, batch, stage, pad_id, whole=whole, forward=forward)
             # gradients are averaged over the processes, and it is the sum that is wanted
             (parts["total"] * processes.count).backward()
@@ -91,12 +87,6 @@ def train(
     weights = whole_tensors(state.average, keep=processes.is_first)
     if processes.is_first:
         save_file(weights, run.out_dir / "ema.safetensors")
-
-
-def _precision(run: TrainingRun, device: torch.device) -> torch.autocast:
-    # blocks that are computed again cast their weights again: the first copies need not be kept
-    keep = not run.gradient_checkpointing
-    return torch.autocast(device.type, torch.bfloat16, run.autocast, cache_enabled=keep)
 
 
 def _no_log(row: dict[str, float]) -> None:

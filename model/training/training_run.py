@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 _LEAST = {
     "num_steps": 1,
     "batch_size": 1,
@@ -68,3 +70,9 @@ class TrainingRun:
             raise ValueError("optimizer 'muon': needs whole matrices; with parallel 'fsdp2', adamw")
         if self.parallel == "fsdp2" and self.compile:
             raise ValueError("compile true: cannot be had with parallel 'fsdp2'")
+
+    def precision(self, device: torch.device) -> torch.autocast:
+        """Return the context that the network runs in."""
+        # blocks that are computed again cast their weights again: the first copies need not be kept
+        keep = not self.gradient_checkpointing
+        return torch.autocast(device.type, torch.bfloat16, self.autocast, cache_enabled=keep)

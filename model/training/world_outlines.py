@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 
 import torch
@@ -40,6 +40,25 @@ def outlined_scenes(num_paths: int) -> list[Scene]:
     rng = random.Random(_SEED)
     kinds = product(MOTIONS, SHAPES, SIZES)
     return [scene_of(rng, *kind, "red", "black") for kind in kinds for _ in range(num_paths)]
+
+
+@dataclass(frozen=True)
+class Likely:
+    """How likely scenes are."""
+
+    #: numbers of the kinds that words leave
+    kinds: list[int]
+    #: logarithms [kinds, P, colours, backgrounds], up to a constant
+    logits: Tensor
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """Probabilities [kinds, P, colours, backgrounds]."""
+        return self.logits.flatten().softmax(0).view_as(self.logits)
+
+    def tinted(self) -> Tensor:
+        """Return how much of each outline is in the mean, [kinds, P, 3]."""
+        return torch.einsum("kpcg,cga->kpa", self.weights, tints())
 
 
 @dataclass(frozen=True)
@@ -77,27 +96,45 @@ class Outlines:
             own: (3, C, F, h, w), the scene's own outline, which stands for the first of its kind.
             kind: its motion, shape and size.
         """
-        frames = seen.permute(1, 0, 2, 3).flatten(1)  # [F, D]
+        frames = frames_of(seen)
         mine = own.permute(2, 0, 1, 3, 4).flatten(2)  # [F, 3, D]
+        likely = self.likely(frames, sigma, said, (_kind_index(kind), mine))
+        first = likely.kinds.index(_kind_index(kind)), 0
+        tinted = likely.tinted()
+        own_mean = torch.einsum("a,fad->fd", tinted[first], mine)
+        tinted[first] = 0
+        return _unframed(self._mixed(likely, tinted, own_mean), seen)
+
+    def mean_of(self, likely: Likely, like: Tensor) -> Tensor:
+        """Return the mean (C, F, h, w) of what is likely, in the shape of `like`."""
+        frames = torch.zeros_like(frames_of(like))
+        return _unframed(self._mixed(likely, likely.tinted(), frames), like)
+
+    def _mixed(self, likely: Likely, tinted: Tensor, others: Tensor) -> Tensor:
+        """Return frames of a background, other frames, and outlines, each as much of it."""
+        result = likely.weights.sum((0, 1, 2)) @ self.ground + others
+        for k, part in zip(likely.kinds, tinted, strict=True):
+            result = result + part.flatten() @ self.codes[: len(others), k].flatten(1, 2)
+        return result
+
+    def likely(
+        self,
+        frames: Tensor,
+        sigma: float,
+        said: Tensor,
+        instead: tuple[int, Tensor] | None = None,
+    ) -> Likely:
+        """Return how likely each scene is behind noisy frames.
+
+        Args:
+            frames: [F, D], (1 - sigma) times a scene's code plus sigma times noise.
+            sigma: noise level.
+            said: table of the log-likelihood of the words.
+            instead: number of a kind, and the outline [F, 3, D] that stands for its first one.
+        """
         words = said.flatten(0, 2)  # [K, colours, backgrounds]
         best = words.amax((1, 2))
         kinds = (best > best.max() - _NEGLIGIBLE).nonzero()[:, 0].tolist()
-        first = kinds.index(_kind_index(kind)), 0
-        logits = words[kinds][:, None] + self._logits(frames, sigma, kinds, mine, first)
-        weights = logits.flatten().softmax(0).view_as(logits)
-        tinted = torch.einsum("kpcg,cga->kpa", weights, tints())
-        result = weights.sum((0, 1, 2)) @ self.ground
-        result = result + torch.einsum("a,fad->fd", tinted[first], mine)
-        tinted[first] = 0
-        for k, part in zip(kinds, tinted, strict=True):
-            result = result + part.flatten() @ self.codes[: len(frames), k].flatten(1, 2)
-        c, _, h, w = seen.shape
-        return result.view(-1, c, h, w).permute(1, 0, 2, 3)
-
-    def _logits(
-        self, frames: Tensor, sigma: float, kinds: list[int], mine: Tensor, first: tuple[int, int]
-    ) -> Tensor:
-        """Return how likely each scene of some kinds is behind noisy frames, as logarithms."""
         products = torch.stack(
             [
                 torch.stack([self.codes[f, k] @ frame for k in kinds])
@@ -105,11 +142,23 @@ class Outlines:
             ]
         ).sum(0)  # [kinds, P, 3]
         norms = self.norms[: len(frames), kinds].sum(0)
-        products[first] = (mine * frames[:, None]).sum((0, 2))
-        norms[first] = _norms(mine, self.ground).sum(0)
+        if instead is not None:
+            kind, outline = instead
+            products[kinds.index(kind), 0] = (outline * frames[:, None]).sum((0, 2))
+            norms[kinds.index(kind), 0] = _norms(outline, self.ground).sum(0)
         along = frames.sum(0) @ self.ground.T + torch.einsum("cga,kpa->kpcg", tints(), products)
         away = 2 * (1 - sigma) * along - (1 - sigma) ** 2 * norms
-        return away / (2 * sigma**2)
+        return Likely(kinds, words[kinds][:, None] + away / (2 * sigma**2))
+
+
+def frames_of(latents: Tensor) -> Tensor:
+    """Return latents (C, F, h, w) as frames [F, D]."""
+    return latents.permute(1, 0, 2, 3).flatten(1)
+
+
+def _unframed(frames: Tensor, like: Tensor) -> Tensor:
+    c, _, h, w = like.shape
+    return frames.view(-1, c, h, w).permute(1, 0, 2, 3)
 
 
 @cache

@@ -34,6 +34,11 @@ _LARGEST_MISS = 0.05
 class WorldTargets:
     """Turns the velocity targets of a batch into their means.
 
+    Attributes:
+        code: the linear code.
+        outlines: of the world, in it.
+        captions: of the world.
+
     Args:
         scenes: scenes of the training world.
         latents: theirs, (n, C, F, H, W); the first few hundred fit the linear code.
@@ -54,9 +59,9 @@ class WorldTargets:
         num_paths: int = NUM_PATHS,
     ) -> None:
         self._scenes = scenes
-        self._code = _linear_code(scenes, latents)
-        self._outlines = Outlines.drawn(self._code, num_paths)
-        self._captions = Captions(tokenizer, caption_length)
+        self.code = _linear_code(scenes, latents)
+        self.outlines = Outlines.drawn(self.code, num_paths)
+        self.captions = Captions(tokenizer, caption_length)
 
     @torch.no_grad()
     def sharpen(self, batch: Batch, samples: Sequence[Sample], above: float) -> Batch:
@@ -74,34 +79,37 @@ class WorldTargets:
             if sigma >= above and here.video_weight[row]:
                 noisy = here.latents[row]
                 clean = noisy - sigma * velocity[row]
-                said = self._said(here, row, sample)
+                said = self._said_of(here, row, sample)
                 mean = self._mean(self._scenes[sample.index], clean, noisy, sigma, said)
                 velocity[row] = (noisy - mean) / sigma
         return replace(batch, velocity=velocity.to(batch.velocity.device))
 
-    def _said(self, batch: Batch, row: int, sample: Sample) -> Tensor:
-        """Return a table of the log-likelihood of a row's words."""
-        said = trained().log()
-        if sample.condition is not None:
-            said = said + prompts()[sample.condition].log()
+    def said(self, prompt: str | None, noisy: Tensor, sigma: float) -> Tensor:
+        """Return a table of the log-likelihood of a prompt and a noisy caption (L,)."""
+        return _said_by(prompt) + self.captions.log_likelihood(noisy, sigma)
+
+    def _said_of(self, batch: Batch, row: int, sample: Sample) -> Tensor:
         if batch.caption is None or batch.text_sigma is None:
-            return said
+            return _said_by(sample.condition)
         if sample.target in prompts():  # clean, in every stage that has captions as target
-            return said + prompts()[sample.target].log()
-        noisy, sigma = batch.caption[row], float(batch.text_sigma[row])
-        return said + self._captions.log_likelihood(noisy, sigma)
+            return _said_by(sample.condition) + prompts()[sample.target].log()
+        return self.said(sample.condition, batch.caption[row], float(batch.text_sigma[row]))
 
     def _mean(
         self, scene: Scene, clean: Tensor, noisy: Tensor, sigma: float, said: Tensor
     ) -> Tensor:
-        own = self._code.outline(coverages([scene]))[0][:, :, : clean.shape[1]]
+        own = self.code.outline(coverages([scene]))[0][:, :, : clean.shape[1]]
         *kind, color, background = place_of(scene)
         tinted = torch.einsum("a,acfhw->cfhw", tints()[color, background], own)
-        plain = self._outlines.ground[background].view(len(clean), 1, *clean.shape[2:])
+        plain = self.outlines.ground[background].view(len(clean), 1, *clean.shape[2:])
         missed = clean - plain - tinted  # by the code, and the same for all that it could be
         seen = noisy - (1 - sigma) * missed
         motion, shape, size = kind
-        return missed + self._outlines.mean(seen, sigma, said, own, (motion, shape, size))
+        return missed + self.outlines.mean(seen, sigma, said, own, (motion, shape, size))
+
+
+def _said_by(prompt: str | None) -> Tensor:
+    return trained().log() + (0 if prompt is None else prompts()[prompt].log())
 
 
 def _linear_code(scenes: Sequence[Scene], latents: Tensor) -> PatchCode:

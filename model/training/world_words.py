@@ -39,6 +39,9 @@ _LEAST_OTHER = 1e-9
 class Captions:
     """How likely a noisy caption is for each entry of a table.
 
+    Attributes:
+        ids: the captions, a table of (L,).
+
     Args:
         tokenizer: of the captions.
         length: L.
@@ -46,14 +49,14 @@ class Captions:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, length: int) -> None:
         texts = [scene_of(random.Random(0), *place).caption() for place in places()]
-        self._ids = caption_ids(tokenizer, texts, length).view(*TABLE, length)
+        self.ids = caption_ids(tokenizer, texts, length).view(*TABLE, length)
         self._vocab_size = len(tokenizer)
 
     def log_likelihood(self, noisy: Tensor, sigma: float) -> Tensor:
         """Return a table for ids (L,) of which each is a random one with probability `sigma`."""
         other = max(sigma / self._vocab_size, _LEAST_OTHER)
         kept = 1 - sigma + other
-        right = (self._ids == noisy).sum(-1)
+        right = (self.ids == noisy).sum(-1)
         return right * math.log(kept) + (len(noisy) - right) * math.log(other)
 
 

@@ -117,7 +117,23 @@ def test_without_clips_a_stage_is_the_demo_world_s(read):
         (
             "refine",
             CLIPS.replace("video_shift = 5.0", "exact_above = 0.5"),
-            r"\[refine.stage\] exact_above 0.5: must be 1 with \[data\]",
+            r"\[refine.stage\] exact_above 0.5, rollout_every 0: must be 1 and 0 with \[data\]",
+        ),
+        (
+            "refine",
+            CLIPS.replace("video_shift = 5.0", "rollout_every = 4"),
+            r"\[refine.stage\] exact_above 1.0, rollout_every 4: must be 1 and 0 with \[data\]",
+        ),
+        (
+            "recall",
+            "[recall.stage]\nrollout_every = 4",
+            "rollout_every 4: must be 0 where target is prompt",
+        ),
+        (
+            "refine",
+            "[refine]\nnum_steps = 1\nparallel = 'fsdp2'\noptimizer = 'adamw'\n"
+            "[refine.stage]\nrollout_every = 4",
+            "rollout_every 4: must be 0 with parallel 'fsdp2'",
         ),
         ("recall", "[recall.stage]\nvideo_shift = 0", "video_shift 0.0: must be from 0.01 to 100"),
         ("base", "[base]\nnum_steps = '1'", r"num_steps '1': Input should be a valid integer"),

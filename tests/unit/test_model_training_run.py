@@ -1,17 +1,23 @@
 """A stage of training from a config file: its order, its folder, its refusals."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_models import tiny_transformer
 
 from model import UniViGUPipeline
 from model.training.autoencoder import new_autoencoder
 from model.training.moving_shapes import render
 from model.training.processes import Processes
-from model.training.run import run_stage, world_latents
+from model.training.run import run_stage
+from model.training.world_course import world_latents
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 
+SHIPPED = Path(__file__).parents[2] / "model" / "checkpoints" / "moving-shapes"
 CONFIG = """
 folder = "{folder}"
 scenes = 4
@@ -25,6 +31,21 @@ start_from = "base"
 num_steps = 1
 batch_size = 2
 learning_rate = 0.0
+"""
+
+
+KNOWING = """
+folder = "{folder}"
+scenes = 288
+
+[refine]
+num_steps = 2
+batch_size = 4
+
+[refine.stage]
+mixture = {{ joint = 1.0 }}
+exact_above = 0.75
+rollout_every = 2
 """
 
 
@@ -87,6 +108,24 @@ def test_exact_targets_need_a_world_of_scenes(tmp_path):
     text = CONFIG + "\n[base.stage]\nexact_above = 0.5\n"
     with pytest.raises(ValueError, match="scenes 4: must be at least 288 for exact_above"):
         run_stage("base", write_config(tmp_path, text))
+
+
+@pytest.mark.slow
+def test_a_network_learns_from_what_it_makes_of_the_world(tmp_path):
+    shutil.copytree(SHIPPED / "vae", tmp_path / "vae")
+    rows, config = [], write_config(tmp_path, KNOWING)
+    run_stage("refine", config, lambda step, total, row: rows.append(row))
+    assert [row["step"] for row in rows] == [0, 1]
+    assert all(row["text"] > 0 for row in rows)
+
+
+def test_exact_targets_need_likelihoods_of_captions(tmp_path):
+    tiny_transformer(text_flow="embedding").save_pretrained(tmp_path / "made" / "transformer")
+    text = CONFIG.replace('"base"', '"made"') + "\n[recall.stage]\nexact_above = 0.5\n"
+    text += "mixture = {{ understand = 1.0 }}\n"
+    words = "exact_above 0.5, rollout_every 0: must be 1 and 0 with text_flow 'embedding'"
+    with pytest.raises(ValueError, match=words):
+        run_stage("recall", write_config(tmp_path, text))
 
 
 def test_scenes_are_coded_once_and_in_order(tmp_path):

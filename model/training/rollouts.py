@@ -1,0 +1,184 @@
+"""Clips that the network is making itself, as rows to learn from.
+
+A sampler feeds a network what it made, not what was drawn: where it went astray, it is asked about
+clips that training never showed it, and errors add up. Where the best answer to any noisy clip can
+be had, such clips can be shown, too.
+
+Source: Ross et al., "A Reduction of Imitation Learning and Structured Prediction to No-Regret
+Online Learning" (2011), with answers in an expert's place.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from model.denoisers import guided
+from model.rowwise import RowwiseFlow, generators_of
+from model.sampler import JointState, Sampling
+from model.schedule import sigma_grid
+from model.text_flow import text_flow_of
+from model.training.data import Batch, BatchMaker, Subject, draw_samples
+from model.training.stage import Stage
+from model.training.training_run import TrainingRun
+from model.transformer import UniViGUTransformer
+
+#: given both streams, B prompts and B generators, returns the velocities and caption ids to learn
+Answers = Callable[[JointState, Sequence[str | None], Sequence[Generator]], tuple[Tensor, Tensor]]
+
+#: steps of a clip, fewer than it is served with: neighbours teach much the same
+_NUM_STEPS = (8, 24)
+#: noise level below which rows weigh less: what leads back from an error grows as it falls
+_FULL_WEIGHT_ABOVE = 0.5
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How the finished network will be asked, which is how it asks itself here."""
+
+    video_shift: float
+    text_shift: float
+    #: the largest; smaller ones are used as well
+    guidance_scale: float
+
+
+@dataclass(frozen=True)
+class _Clips:
+    """Clips on their way, this process's of those of the run."""
+
+    sampling: Sampling
+    prompts: list[str | None]
+    condition: Tensor  # [B, c, text_dim]
+    noise_caption: Tensor
+    generators: list[Generator]
+    guidance_scale: float
+
+
+class Rollouts:
+    """Clips in the making, one step of the sampler for every step of the training.
+
+    They begin anew at every save, so that a resumed run need not know them.
+
+    Args:
+        transformer: as it is being trained.
+        subjects: whose prompts are used.
+        batches: of them.
+        stage: says how much of a prompt is left out, and which rows of a batch are replaced.
+        run: the run.
+        answers: the best there are.
+        serving: how the network is asked.
+    """
+
+    def __init__(
+        self,
+        transformer: UniViGUTransformer,
+        subjects: Sequence[Subject],
+        batches: BatchMaker,
+        stage: Stage,
+        run: TrainingRun,
+        answers: Answers,
+        serving: Serving,
+    ) -> None:
+        self._transformer, self._subjects, self._batches = transformer, subjects, batches
+        self._every = stage.rollout_every
+        self._stage = replace(stage, mixture={"joint": 1.0}, condition_dropout=0.0, short_share=0.0)
+        self._run, self._answers, self._serving = run, answers, serving
+        self.restart(0)
+
+    def restart(self, step: int) -> None:
+        """Begin anew, in the same way whenever a step is reached."""
+        self._rng = random.Random(f"{self._run.seed} {step}")
+        self._clips: _Clips | None = None
+
+    def into(self, batch: Batch, rows: slice) -> Batch:
+        """Return a batch some rows of which are clips in the making, and move these on.
+
+        A batch without captions is returned as it is.
+
+        Args:
+            batch: this process's rows of a batch of whole clips.
+            rows: which of the batch they are.
+        """
+        numbers = range(-(-rows.start // self._every), -(-rows.stop // self._every))
+        if batch.caption is None or not numbers:
+            return batch
+        if self._clips is None or self._clips.sampling.is_done:
+            self._clips = self._begun(numbers, batch.latents.device)
+        clips = self._clips
+        state = clips.sampling.state
+        self._move_on(clips, batch.latents.device)
+        places = torch.tensor([number * self._every - rows.start for number in numbers])
+        velocity, target = self._answers(_on_cpu(state), clips.prompts, clips.generators)
+        shown = {
+            "latents": state.latents,
+            "velocity": velocity,
+            "video_sigma": state.video_sigma,
+            "video_weight": min(1.0, (state.video_sigma / _FULL_WEIGHT_ABOVE) ** 2),
+            "condition": clips.condition,
+            "caption": state.caption,
+            "target": target,
+            "text_sigma": state.text_sigma,
+            "text_weight": 1.0,
+            "isolate": False,
+            "caption_mask": True,
+        }
+        changed: dict[str, Any] = {
+            name: _put(getattr(batch, name), places, new) for name, new in shown.items()
+        }
+        return replace(batch, **changed)
+
+    def _begun(self, numbers: range, device: torch.device) -> _Clips:
+        count = self._run.batch_size // self._every + 1
+        samples, _ = draw_samples(self._rng, self._subjects, self._stage, count)
+        samples = [samples[number] for number in numbers]
+        seeds = [self._rng.getrandbits(31) for _ in range(count)]
+        generators = generators_of([seeds[number] for number in numbers])
+        steps = self._rng.randint(*_NUM_STEPS)
+        guidance_scale = self._rng.uniform(1.0, self._serving.guidance_scale)
+        drawn = self._batches.make(samples, self._stage, torch.Generator())  # for its words alone
+        flow = RowwiseFlow(text_flow_of(self._transformer), generators)
+        noise = [torch.randn(drawn.latents.shape[1:], generator=own) for own in generators]
+        caption = flow.noise(len(samples), generators[0]).to(device)
+        sampling = Sampling(
+            JointState(torch.stack(noise).to(device), caption),
+            video_sigmas=sigma_grid(steps, self._serving.video_shift),
+            text_sigmas=sigma_grid(steps, self._serving.text_shift),
+            generator=generators[0],
+            text_flow=flow,
+        )
+        prompts = [sample.condition for sample in samples]
+        condition = drawn.condition.to(device)
+        return _Clips(sampling, prompts, condition, caption, generators, guidance_scale)
+
+    @torch.no_grad()
+    def _move_on(self, clips: _Clips, device: torch.device) -> None:
+        denoise = guided(
+            self._transformer,
+            clips.condition,
+            guidance_scale=clips.guidance_scale,
+            noise_caption=clips.noise_caption,
+        )
+        with self._run.precision(device):
+            velocity, logits = denoise(clips.sampling.state)
+        assert velocity is not None
+        assert logits is not None
+        clips.sampling.advance(velocity.float(), logits.float())
+
+
+def _on_cpu(state: JointState) -> JointState:
+    assert state.latents is not None
+    assert state.caption is not None
+    return replace(state, latents=state.latents.cpu(), caption=state.caption.cpu())
+
+
+def _put(values: Tensor | None, places: Tensor, new: Any) -> Tensor | None:
+    if values is None:
+        return None
+    values = values.clone()
+    values[places] = new.to(values) if isinstance(new, Tensor) else new
+    return values

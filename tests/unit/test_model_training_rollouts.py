@@ -1,0 +1,154 @@
+"""Clips in the making as training rows, by a tiny network."""
+
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import tiny_transformer
+from tiny_training import CONFIG, tiny_batches, tiny_rollouts, tiny_scenes, tiny_train
+
+from model.schedule import TIMESTEPS, sigma_grid
+from model.training.data import draw_samples
+from model.training.knowledge import Knowledge
+from model.training.stage import CAPABILITY_REFINEMENT
+
+pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+
+TESTS = Path(__file__).parents[1]
+WHOLE = slice(0, 4)
+CHANGES = {"mixture": {"joint": 1.0}, "question_share": 0.0, "rollout_every": 2}
+STAGE = replace(CAPABILITY_REFINEMENT, **CHANGES)
+
+
+def a_batch(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    samples, _ = draw_samples(random.Random(seed), tiny_scenes(), STAGE, 4)
+    return tiny_batches().make(samples, STAGE, generator)
+
+
+@pytest.fixture
+def transformer():
+    return tiny_transformer(**CONFIG).eval()
+
+
+def test_every_second_row_is_replaced_and_no_other(transformer):
+    batch = a_batch()
+    shown = tiny_rollouts(transformer, STAGE).into(batch, WHOLE)
+    for name in ("latents", "caption", "condition", "velocity", "target"):
+        old, new = getattr(batch, name), getattr(shown, name)
+        same = [torch.equal(*pair) for pair in zip(old, new, strict=True)]
+        assert same == [False, True, False, True], name
+    assert shown.text_weight[::2].tolist() == [1.0, 1.0]
+
+
+def test_rows_move_as_the_guided_sampler_moves_them(transformer):
+    rollouts = tiny_rollouts(transformer, STAGE, guidance_scale=1.0)
+    seen = [rollouts.into(a_batch(), WHOLE) for _ in range(4)]
+    grids = [sigma_grid(n, 8.0)[:4] for n in range(8, 25)]
+    levels = [shown.video_sigma[0].item() for shown in seen]
+    assert any(levels == pytest.approx(grid) for grid in grids)
+    for before, after in itertools.pairwise(seen):
+        with torch.no_grad():
+            velocity, _ = transformer(
+                before.latents[::2],
+                TIMESTEPS * before.video_sigma[::2],
+                before.condition[::2],
+                before.caption[::2],
+                TIMESTEPS * before.text_sigma[::2],
+            )
+        step = (after.video_sigma - before.video_sigma)[::2].view(-1, 1, 1, 1, 1)
+        expected = before.latents[::2] + step * velocity
+        torch.testing.assert_close(after.latents[::2], expected, atol=1e-4, rtol=0)
+
+
+def test_the_answers_are_what_is_learnt(transformer):
+    shown = tiny_rollouts(transformer, STAGE).into(a_batch(), WHOLE)
+    torch.testing.assert_close(shown.velocity[::2], shown.latents[::2] / shown.video_sigma[0])
+    assert (shown.target[::2] == 1).all()
+
+
+def test_late_rows_weigh_less(transformer):
+    rollouts = tiny_rollouts(transformer, STAGE)
+    rows = [rollouts.into(a_batch(), WHOLE) for _ in range(24)]
+    for shown in rows:
+        sigma = shown.video_sigma[0].item()
+        assert shown.video_weight[0].item() == pytest.approx(min(1, 4 * sigma**2))
+    assert min(shown.video_sigma[0].item() for shown in rows) < 0.6
+
+
+def test_a_clip_that_is_finished_gives_way_to_another(transformer):
+    rollouts = tiny_rollouts(transformer, STAGE)
+    levels = [rollouts.into(a_batch(), WHOLE).video_sigma[0].item() for _ in range(60)]
+    starts = [i for i, level in enumerate(levels) if level == 1]
+    assert len(starts) >= 3
+    assert all(8 <= b - a <= 24 for a, b in itertools.pairwise(starts))
+
+
+def test_two_processes_make_what_one_makes(transformer):
+    whole = tiny_rollouts(transformer, STAGE)
+    parts = [tiny_rollouts(transformer, STAGE) for _ in range(2)]
+    halves = slice(0, 2), slice(2, 4)
+    for step in range(12):
+        batch = a_batch(step)
+        expected = whole.into(batch, WHOLE)
+        for half, part in zip(halves, parts, strict=True):
+            shown = part.into(batch.rows(half, torch.device("cpu")), half)
+            assert torch.equal(shown.caption, expected.caption[half])
+            torch.testing.assert_close(shown.latents, expected.latents[half], atol=1e-5, rtol=0)
+
+
+def test_the_same_step_begins_the_same_clips(transformer):
+    rollouts = tiny_rollouts(transformer, STAGE)
+
+    def first(step):
+        rollouts.restart(step)
+        return rollouts.into(a_batch(), WHOLE).latents[0]
+
+    assert torch.equal(first(3), first(3))
+    assert not torch.equal(first(3), first(6))
+
+
+def test_what_has_no_captions_and_what_is_cut_short_is_left_alone(transformer):
+    knowledge = Knowledge(rollouts=tiny_rollouts(transformer, STAGE))
+    batch = a_batch()
+    assert knowledge.into(batch, [], WHOLE, short=True) is batch
+    silent = replace(batch, caption=None)
+    assert knowledge.into(silent, [], WHOLE, short=False) is silent
+
+
+def test_a_killed_run_with_rollouts_ends_with_the_same_weights(tmp_path):
+    straight, rows = tiny_train(tmp_path / "straight", STAGE)
+    list(rows)
+    runs = [{"out_dir": str(tmp_path / "killed"), "kill_after": 4, "stage": CHANGES}]
+    killed = subprocess.run(
+        [
+            sys.executable,
+            TESTS / "tiny_training.py",
+            str(torch.get_num_threads()),
+            json.dumps(runs),
+        ],
+        env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
+        check=False,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    resumed, rows = tiny_train(tmp_path / "killed", STAGE)
+    assert [row["step"] for row in rows] == [3, 4, 5]
+    for name, weight in straight.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+
+
+def test_a_run_learns_from_what_it_makes(tmp_path):
+    with_them, without = (
+        next(tiny_train(tmp_path / str(every), replace(STAGE, rollout_every=every))[1])
+        for every in (2, 0)
+    )
+    assert with_them["video"] != without["video"]
