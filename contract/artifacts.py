@@ -158,9 +158,9 @@ class ArtifactStore:
 
     def delete_all(self, prefix: str) -> None:
         """Delete every file below a folder; a folder that is not there is no error."""
-        keys = self.list(prefix)
-        if keys:
-            obstore.delete(self._store, keys)
+        while keys := self.list(prefix):
+            with suppress(FileNotFoundError):  # another one deletes them as well
+                obstore.delete(self._store, keys)
 
     def _attributes(self, content_type: str) -> dict[str, Any]:
         return {"attributes": {"Content-Type": content_type}} if self._keeps_attributes else {}

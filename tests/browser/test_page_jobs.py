@@ -213,6 +213,7 @@ def test_a_reload_in_the_middle_goes_on_where_it_was_and_loses_no_preview(servic
     start_long_video(page)
     page.reload()
     expect(page.locator("#frame")).to_have_js_property("naturalWidth", 64)
+    expect(page.locator("#strip img").nth(1)).to_be_attached()  # the newest one would be followed
     page.locator("#scrub").fill("0")
     expect(page.locator("#step")).to_have_text("Step 3 of 60")
     expect(page.locator("#frame")).to_have_js_property("naturalWidth", 64)

@@ -80,6 +80,23 @@ def test_deleting_a_folder_that_is_not_there_is_no_error(store: ArtifactStore) -
     assert store.list("jobs/never/") == []
 
 
+def test_two_may_delete_a_folder_at_once(tmp_path: Path) -> None:
+    class Raced(ArtifactStore):
+        """Somebody else deletes the first file of every list before it can be used."""
+
+        def list(self, prefix: str) -> list[str]:
+            keys = super().list(prefix)
+            if keys:
+                self.delete(keys[0])
+            return keys
+
+    store = Raced(tmp_path.as_uri())
+    for number in range(5):
+        store.put(f"jobs/a/{number}", b"x", "video/mp4")
+    store.delete_all("jobs/a/")
+    assert store.list("jobs/a/") == []
+
+
 def test_a_download_equals_what_was_stored(store: ArtifactStore, tmp_path: Path) -> None:
     store.put(upload_key("x"), b"y" * 100_000, "video/mp4")
     store.download(upload_key("x"), tmp_path / "copy")
