@@ -85,18 +85,19 @@ class Sampling:
         self._unread = state.caption if rereads else None
         self._video_sigmas, self._text_sigmas = video_sigmas, text_sigmas
         self._generator, self._text_flow = generator, text_flow or DiscreteFlow()
-        self._index = 0
+        #: steps done
+        self.index = 0
         self.total = len(video_sigmas or text_sigmas or [0]) - 1
 
     @property
     def is_done(self) -> bool:
         """Whether both streams are clean."""
-        return self._index == self.total
+        return self.index == self.total
 
     @property
     def state(self) -> JointState:
         """What the network is asked about next."""
-        i = self._index
+        i = self.index
         sigma_v = self._video_sigmas[i] if self._video_sigmas else 0.0
         sigma_t = self._text_sigmas[i] if self._text_sigmas else 0.0
         if self._text_sigmas and self._unread is not None and i == self.total - 1:
@@ -105,7 +106,7 @@ class Sampling:
 
     def advance(self, velocity: Tensor | None, logits: Tensor | None) -> Step:
         """Take the network's answer to `state` and move the streams that have a grid."""
-        state, after = self.state, self._index + 1
+        state, after = self.state, self.index + 1
         clean = None
         if self._video_sigmas:
             assert state.latents is not None
@@ -120,7 +121,7 @@ class Sampling:
             self._caption = self._text_flow.step(
                 state.caption, logits, state.text_sigma, sigma, self._generator
             )
-        self._index = after
+        self.index = after
         ids = None if self._caption is None else self._text_flow.read(self._caption)
         return Step(after, self.total, self._latents, ids, clean)
 

@@ -60,9 +60,13 @@ def tiny_batches(count=12, **config):
 def tiny_rollouts(transformer, stage, guidance_scale=4.0):
     """Return rollouts of a tiny network, for which black is the best answer to anything."""
 
-    def answers(state, prompts, generators):
-        assert len(prompts) == len(generators) == len(state.latents)
-        return state.latents / state.video_sigma, torch.ones_like(state.caption)
+    def answers(noisy, prompts, generators):
+        assert len(prompts) == len(generators) == len(noisy.latents)
+        for prompt, condition in zip(prompts, noisy.condition, strict=True):
+            assert (prompt is None) == (condition == 0).all()
+        return noisy.latents / noisy.video_sigma.view(-1, 1, 1, 1, 1), torch.ones_like(
+            noisy.caption
+        )
 
     serving = Serving(video_shift=8.0, text_shift=0.3, guidance_scale=guidance_scale)
     run = replace(RUN, autocast=False)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -28,13 +28,15 @@ from model.training.stage import Stage
 from model.training.training_run import TrainingRun
 from model.transformer import UniViGUTransformer
 
-#: given both streams, B prompts and B generators, returns the velocities and caption ids to learn
-Answers = Callable[[JointState, Sequence[str | None], Sequence[Generator]], tuple[Tensor, Tensor]]
+#: given noisy rows, their prompts and generators, returns the velocities and caption ids to learn
+Answers = Callable[[Batch, Sequence[str | None], Sequence[Generator]], tuple[Tensor, Tensor]]
 
 #: steps of a clip, fewer than it is served with: neighbours teach much the same
 _NUM_STEPS = (8, 24)
 #: noise level below which rows weigh less: what leads back from an error grows as it falls
 _FULL_WEIGHT_ABOVE = 0.5
+#: one of how many rows is shown as guidance shows it to its other branch, without prompt or words
+_ALONE_EVERY = 3
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Serving:
 class _Clips:
     """Clips on their way, this process's of those of the run."""
 
+    numbers: range
     sampling: Sampling
     prompts: list[str | None]
     condition: Tensor  # [B, c, text_dim]
@@ -109,28 +112,43 @@ class Rollouts:
             return batch
         if self._clips is None or self._clips.sampling.is_done:
             self._clips = self._begun(numbers, batch.latents.device)
-        clips = self._clips
-        state = clips.sampling.state
-        self._move_on(clips, batch.latents.device)
+        shown = self._shown(self._clips)
         places = torch.tensor([number * self._every - rows.start for number in numbers])
-        velocity, target = self._answers(_on_cpu(state), clips.prompts, clips.generators)
-        shown = {
-            "latents": state.latents,
-            "velocity": velocity,
-            "video_sigma": state.video_sigma,
-            "video_weight": min(1.0, (state.video_sigma / _FULL_WEIGHT_ABOVE) ** 2),
-            "condition": clips.condition,
-            "caption": state.caption,
-            "target": target,
-            "text_sigma": state.text_sigma,
-            "text_weight": 1.0,
-            "isolate": False,
-            "caption_mask": True,
-        }
         changed: dict[str, Any] = {
-            name: _put(getattr(batch, name), places, new) for name, new in shown.items()
+            field.name: _put(getattr(batch, field.name), places, getattr(shown, field.name))
+            for field in fields(batch)
         }
         return replace(batch, **changed)
+
+    def _shown(self, clips: _Clips) -> Batch:
+        """Return where clips are, as rows to learn from, and move them on."""
+        state = clips.sampling.state
+        assert state.latents is not None
+        assert state.caption is not None
+        alone = torch.tensor(
+            [(i + clips.sampling.index) % _ALONE_EVERY == 0 for i in clips.numbers]
+        )
+        prompts = [None if no else prompt for prompt, no in zip(clips.prompts, alone, strict=True)]
+        here = alone.to(state.latents.device)
+        null = self._transformer.null_embeds(clips.condition)
+        ones = torch.ones(len(here), device=here.device)
+        weight = min(1.0, (state.video_sigma / _FULL_WEIGHT_ABOVE) ** 2)
+        shown = Batch(
+            state.latents,
+            state.latents,
+            state.video_sigma * ones,
+            weight * ones,
+            torch.where(here[:, None, None], null, clips.condition),
+            caption=torch.where(here[:, None], clips.noise_caption, state.caption),
+            text_sigma=torch.where(here, 1.0, state.text_sigma),
+            text_weight=ones,
+            isolate=torch.zeros_like(here),
+            caption_mask=torch.ones_like(state.caption, dtype=torch.bool),
+        )
+        self._move_on(clips)
+        on_cpu = shown.rows(slice(None), torch.device("cpu"))
+        velocity, target = self._answers(on_cpu, prompts, clips.generators)
+        return replace(shown, velocity=velocity, target=target)
 
     def _begun(self, numbers: range, device: torch.device) -> _Clips:
         count = self._run.batch_size // self._every + 1
@@ -153,32 +171,26 @@ class Rollouts:
         )
         prompts = [sample.condition for sample in samples]
         condition = drawn.condition.to(device)
-        return _Clips(sampling, prompts, condition, caption, generators, guidance_scale)
+        return _Clips(numbers, sampling, prompts, condition, caption, generators, guidance_scale)
 
     @torch.no_grad()
-    def _move_on(self, clips: _Clips, device: torch.device) -> None:
+    def _move_on(self, clips: _Clips) -> None:
         denoise = guided(
             self._transformer,
             clips.condition,
             guidance_scale=clips.guidance_scale,
             noise_caption=clips.noise_caption,
         )
-        with self._run.precision(device):
+        with self._run.precision(clips.condition.device):
             velocity, logits = denoise(clips.sampling.state)
         assert velocity is not None
         assert logits is not None
         clips.sampling.advance(velocity.float(), logits.float())
 
 
-def _on_cpu(state: JointState) -> JointState:
-    assert state.latents is not None
-    assert state.caption is not None
-    return replace(state, latents=state.latents.cpu(), caption=state.caption.cpu())
-
-
-def _put(values: Tensor | None, places: Tensor, new: Any) -> Tensor | None:
-    if values is None:
-        return None
+def _put(values: Tensor | None, places: Tensor, new: Tensor | None) -> Tensor | None:
+    if values is None or new is None:
+        return values
     values = values.clone()
-    values[places] = new.to(values) if isinstance(new, Tensor) else new
+    values[places] = new.to(values)
     return values

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from model.sampler import JointState
+from model.training.data import Batch
 from model.training.moving_shapes import BACKGROUNDS, COLORS, Scene
 from model.training.world_fit import fit
 from model.training.world_outlines import Likely, frames_of, outlined_scenes
@@ -37,42 +37,37 @@ class WorldAnswers:
 
     @torch.no_grad()
     def __call__(
-        self, state: JointState, prompts: Sequence[str | None], generators: Sequence[Generator]
+        self, noisy: Batch, prompts: Sequence[str | None], generators: Sequence[Generator]
     ) -> tuple[Tensor, Tensor]:
         """Return velocities like the latents, and ids (B, L) of captions drawn by likelihood.
 
         Args:
-            state: of both streams, at most at noise, on the CPU.
-            prompts: B, of this world.
-            generators: B.
+            noisy: rows of whole clips and captions, on the CPU; their targets are not looked at.
+            prompts: theirs, of this world.
+            generators: theirs.
         """
-        latents, captions, sigma = state.latents, state.caption, state.video_sigma
-        assert latents is not None
-        assert captions is not None
-        said = [
-            self._targets.said(prompt, words, state.text_sigma)
-            for prompt, words in zip(prompts, captions, strict=True)
-        ]
-        likely = [
-            self._targets.outlines.likely(frames_of(clip), sigma, table)
-            for clip, table in zip(latents, said, strict=True)
-        ]
-        answer = self._mean if sigma >= _ONE_BELOW else self._fitted
-        rows = zip(likely, said, latents, generators, strict=True)
-        found = [answer(*row, sigma) for row in rows]
+        rows = zip(prompts, generators, strict=True)
+        found = [self._answer(noisy, row, *words) for row, words in enumerate(rows)]
         scenes = [scene for scene, _ in found]
         clean = torch.stack([code for _, code in found])
-        if sigma < _CODED_BELOW:
-            clean = self._encode(scenes)
+        late = noisy.video_sigma < _CODED_BELOW
+        if late.any():
+            clean[late] = self._encode([scenes[i] for i in late.nonzero()[:, 0].tolist()])
         ids = torch.stack([self._targets.captions.ids[place_of(scene)] for scene in scenes])
-        return (latents - clean) / sigma, ids
+        return (noisy.latents - clean) / noisy.video_sigma.view(-1, 1, 1, 1, 1), ids
 
-    def _mean(
-        self, likely: Likely, said: Tensor, noisy: Tensor, generator: Generator, sigma: float
+    def _answer(
+        self, noisy: Batch, row: int, prompt: str | None, generator: Generator
     ) -> tuple[Scene, Tensor]:
-        """Return a scene drawn by likelihood, and the mean of all."""
-        scene = self._scene(likely, _drawn_from(likely.logits.flatten(), generator))
-        return scene, self._targets.outlines.mean_of(likely, noisy)
+        assert noisy.caption is not None
+        assert noisy.text_sigma is not None
+        clip, sigma = noisy.latents[row], float(noisy.video_sigma[row])
+        said = self._targets.said(prompt, noisy.caption[row], float(noisy.text_sigma[row]))
+        likely = self._targets.outlines.likely(frames_of(clip), sigma, said)
+        if sigma >= _ONE_BELOW:
+            scene = self._scene(likely, _drawn_from(likely.logits.flatten(), generator))
+            return scene, self._targets.outlines.mean_of(likely, clip)
+        return self._fitted(likely, said, clip, generator, sigma)
 
     def _fitted(
         self, likely: Likely, said: Tensor, noisy: Tensor, generator: Generator, sigma: float
