@@ -90,6 +90,6 @@ def test_a_prompt_outweighs_what_is_seen(world, sigma):
 def test_captions_follow_their_likelihood(world):
     noisy = noisy_rows(world, [world.scenes[0]] * 64, 1.0)
     noisy = replace(noisy, latents=noisy.latents[:1].expand(64, -1, -1, -1, -1))
-    _, ids = answer(world, noisy, ["a red circle moving left"] * 64)
+    _, ids = answer(world, noisy, ["a green circle moving left"] * 64)
     said = {world.tokenizer.decode(row) for row in ids}
     assert len(said) == len(SIZES) * len(BACKGROUNDS)
