@@ -57,7 +57,7 @@ def tiny_batches(count=12, **config):
     )
 
 
-def tiny_rollouts(transformer, stage, guidance_scale=4.0):
+def tiny_rollouts(transformer, stage, run=RUN, guidance_scale=4.0):
     """Return rollouts of a tiny network, for which black is the best answer to anything."""
 
     def answers(noisy, prompts, generators):
@@ -68,8 +68,7 @@ def tiny_rollouts(transformer, stage, guidance_scale=4.0):
             noisy.caption
         )
 
-    serving = Serving(video_shift=8.0, text_shift=0.3, guidance_scale=guidance_scale)
-    run = replace(RUN, autocast=False)
+    serving = Serving(8.0, 0.3, guidance_scale, rereads=True)
     return Rollouts(transformer, tiny_scenes(), tiny_batches(), stage, run, answers, serving)
 
 
@@ -79,7 +78,7 @@ def tiny_train(out_dir, stage=CAPABILITY_REFINEMENT, **options):
     run = replace(RUN, out_dir=out_dir, **options)
     knowledge = NOTHING_KNOWN
     if stage.rollout_every:
-        knowledge = Knowledge(rollouts=tiny_rollouts(transformer, stage))
+        knowledge = Knowledge(rollouts=tiny_rollouts(transformer, stage, run))
     rows = train(
         transformer, tiny_scenes(), tiny_batches(), stage, run, pad_id=0, knowledge=knowledge
     )

@@ -17,6 +17,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from model.training.autoencoder import AutoencoderRun
+from model.training.rollouts import NUM_STEPS
 from model.training.stage import STAGES, Stage
 from model.training.trainable import stage_for
 from model.training.training_run import TrainingRun
@@ -73,8 +74,8 @@ def read_stage(name: str, config: Path) -> StageConfig:
             f"[{name}.stage] exact_above {stage.exact_above}, rollout_every {stage.rollout_every}: "
             "must be 1 and 0 with [data]"
         )
-    if stage.rollout_every and run.parallel == "fsdp2":
-        raise ValueError(f"rollout_every {stage.rollout_every}: must be 0 with parallel 'fsdp2'")
+    if stage.rollout_every:
+        _check_rollouts(stage, run)
     return StageConfig(
         stage,
         run,
@@ -83,6 +84,18 @@ def read_stage(name: str, config: Path) -> StageConfig:
         _clip_data(settings, clips) if "data" in settings else None,
         int(settings.get("scenes", 20_000)),
     )
+
+
+def _check_rollouts(stage: Stage, run: TrainingRun) -> None:
+    most = NUM_STEPS[1]
+    if run.parallel == "fsdp2":
+        raise ValueError(f"rollout_every {stage.rollout_every}: must be 0 with parallel 'fsdp2'")
+    if stage.rollout_every > run.batch_size:
+        raise ValueError(
+            f"rollout_every {stage.rollout_every}: must be at most batch_size {run.batch_size}"
+        )
+    if run.save_every < most:  # where clips in the making begin anew
+        raise ValueError(f"save_every {run.save_every}: must be at least {most} with rollout_every")
 
 
 def read_autoencoder(config: Path) -> AutoencoderRun:

@@ -29,6 +29,12 @@ class Knowledge:
         if self.rollouts is not None:
             self.rollouts.restart(step)
 
+    def weighed(self, whole: Batch, *, short: bool) -> Batch:
+        """Return a whole batch with the weights that its rows will have in `into`."""
+        if self.rollouts is None or short or whole.caption is None:
+            return whole
+        return self.rollouts.weighed(whole)
+
     def into(self, batch: Batch, samples: Sequence[Sample], rows: slice, *, short: bool) -> Batch:
         """Return a better batch.
 

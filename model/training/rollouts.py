@@ -32,9 +32,11 @@ from model.transformer import UniViGUTransformer
 Answers = Callable[[Batch, Sequence[str | None], Sequence[Generator]], tuple[Tensor, Tensor]]
 
 #: steps of a clip, fewer than it is served with: neighbours teach much the same
-_NUM_STEPS = (8, 24)
+NUM_STEPS = (8, 24)
 #: noise level below which rows weigh less: what leads back from an error grows as it falls
 _FULL_WEIGHT_ABOVE = 0.5
+#: noise level of the video below which its caption is learnt; above, there would be many
+_CAPTION_BELOW = 0.9
 #: one of how many rows is shown as guidance shows it to its other branch, without prompt or words
 _ALONE_EVERY = 3
 
@@ -47,6 +49,8 @@ class Serving:
     text_shift: float
     #: the largest; smaller ones are used as well
     guidance_scale: float
+    #: see `model.sampler.Sampling`
+    rereads: bool
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,15 @@ class Rollouts:
         self._rng = random.Random(f"{self._run.seed} {step}")
         self._clips: _Clips | None = None
 
+    def weighed(self, whole: Batch) -> Batch:
+        """Return a whole batch with the weights that rows have once they are replaced."""
+        places = torch.arange(0, len(whole.latents), self._every)
+        weights: dict[str, Any] = {
+            name: _put(getattr(whole, name), places, torch.ones(len(places)))
+            for name in ("video_weight", "text_weight")
+        }
+        return replace(whole, **weights)
+
     def into(self, batch: Batch, rows: slice) -> Batch:
         """Return a batch some rows of which are clips in the making, and move these on.
 
@@ -125,23 +138,21 @@ class Rollouts:
         state = clips.sampling.state
         assert state.latents is not None
         assert state.caption is not None
-        alone = torch.tensor(
-            [(i + clips.sampling.index) % _ALONE_EVERY == 0 for i in clips.numbers]
-        )
+        alone = [(i + clips.sampling.index) % _ALONE_EVERY == 0 for i in clips.numbers]
         prompts = [None if no else prompt for prompt, no in zip(clips.prompts, alone, strict=True)]
-        here = alone.to(state.latents.device)
+        here = torch.tensor(alone, device=state.latents.device)
         null = self._transformer.null_embeds(clips.condition)
         ones = torch.ones(len(here), device=here.device)
         weight = min(1.0, (state.video_sigma / _FULL_WEIGHT_ABOVE) ** 2)
         shown = Batch(
             state.latents,
-            state.latents,
+            torch.zeros_like(state.latents),  # until there is an answer
             state.video_sigma * ones,
             weight * ones,
             torch.where(here[:, None, None], null, clips.condition),
             caption=torch.where(here[:, None], clips.noise_caption, state.caption),
             text_sigma=torch.where(here, 1.0, state.text_sigma),
-            text_weight=ones,
+            text_weight=ones * (state.video_sigma < _CAPTION_BELOW),
             isolate=torch.zeros_like(here),
             caption_mask=torch.ones_like(state.caption, dtype=torch.bool),
         )
@@ -156,7 +167,7 @@ class Rollouts:
         samples = [samples[number] for number in numbers]
         seeds = [self._rng.getrandbits(31) for _ in range(count)]
         generators = generators_of([seeds[number] for number in numbers])
-        steps = self._rng.randint(*_NUM_STEPS)
+        steps = self._rng.randint(*NUM_STEPS)
         guidance_scale = self._rng.uniform(1.0, self._serving.guidance_scale)
         drawn = self._batches.make(samples, self._stage, torch.Generator())  # for its words alone
         flow = RowwiseFlow(text_flow_of(self._transformer), generators)
@@ -168,6 +179,7 @@ class Rollouts:
             text_sigmas=sigma_grid(steps, self._serving.text_shift),
             generator=generators[0],
             text_flow=flow,
+            rereads=self._serving.rereads,
         )
         prompts = [sample.condition for sample in samples]
         condition = drawn.condition.to(device)

@@ -21,9 +21,6 @@ from model.transformer import UniViGUTransformer
 
 OnStep = Callable[[int, int, dict[str, float]], None]
 
-_SCENE_SEED = 10
-_RENDER_BATCH = 100
-
 
 def run_stage(
     stage: str,

@@ -89,6 +89,10 @@ class Stage:
             raise ValueError(
                 f"rollout_every {self.rollout_every}: must be 0 where target is prompt"
             )
+        if self.rollout_every and not any(
+            self.mixture[m] for m in self.mixture if m != "video_only"
+        ):
+            raise ValueError(f"rollout_every {self.rollout_every}: must be 0 without captions")
 
     @property
     def needs_world(self) -> bool:

@@ -63,12 +63,14 @@ def train(
         for step in range(start, run.num_steps):
             started = time.monotonic()
             samples, num_frames = draw_samples(state.rng, scenes, stage, run.batch_size)
-            whole = batches.make(samples, stage, state.generator, num_frames)
+            short = num_frames is not None
+            made = batches.make(samples, stage, state.generator, num_frames)
+            whole = knowledge.weighed(made, short=short)
             rows = processes.rows(len(samples))
-            if step in (start, *range(0, run.num_steps, run.save_every)):
+            if step == start or step % run.save_every == 0:
                 knowledge.restart(step)
             mine = whole.rows(rows, processes.device)
-            batch = knowledge.into(mine, samples[rows], rows, short=num_frames is not None)
+            batch = knowledge.into(mine, samples[rows], rows, short=short)
             with run.precision(processes.device):
                 parts = losses(transformer, batch, stage, pad_id, whole=whole, forward=forward)
             # gradients are averaged over the processes, and it is the sum that is wanted

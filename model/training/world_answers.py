@@ -19,7 +19,7 @@ from model.training.world_words import place_of
 _ONE_BELOW = 0.9
 #: noise level below which what the linear code misses is seen
 _CODED_BELOW = 0.45
-#: kinds whose nearest outlines are fitted: the nearest one drawn need not be of the right kind
+#: kinds in their colours whose nearest outlines are fitted: the nearest one drawn need not be right
 _NUM_FITTED = 4
 
 
@@ -65,7 +65,8 @@ class WorldAnswers:
         said = self._targets.said(prompt, noisy.caption[row], float(noisy.text_sigma[row]))
         likely = self._targets.outlines.likely(frames_of(clip), sigma, said)
         if sigma >= _ONE_BELOW:
-            scene = self._scene(likely, _drawn_from(likely.logits.flatten(), generator))
+            place = _drawn_from(likely.logits.flatten(), generator)
+            scene = self._scene(likely, *_unraveled(place, likely.logits.shape))
             return scene, self._targets.outlines.mean_of(likely, clip)
         return self._fitted(likely, said, clip, generator, sigma)
 
@@ -83,17 +84,19 @@ class WorldAnswers:
         return found.scenes[chosen], found.codes[chosen]
 
     def _nearest(self, likely: Likely) -> Iterator[Scene]:
-        """Return the likeliest scene of each of the likeliest kinds."""
-        best, places = likely.logits.flatten(1).max(1)
-        for i in best.topk(min(_NUM_FITTED, len(best))).indices.tolist():
-            yield self._scene(likely, i * likely.logits[0].numel() + int(places[i]))
+        """Return the likeliest path of each of the likeliest kinds in their colours."""
+        best, paths = likely.logits.max(1)
+        for place in best.flatten().topk(min(_NUM_FITTED, best.numel())).indices.tolist():
+            kind, color, background = _unraveled(place, best.shape)
+            yield self._scene(likely, kind, int(paths[kind, color, background]), color, background)
 
-    def _scene(self, likely: Likely, place: int) -> Scene:
-        """Return the scene that a place in the flattened logits stands for."""
-        where = torch.unravel_index(torch.tensor(place), likely.logits.shape)
-        kind, path, color, background = (int(index) for index in where)
+    def _scene(self, likely: Likely, kind: int, path: int, color: int, background: int) -> Scene:
         drawn = self._drawn[likely.kinds[kind] * likely.logits.shape[1] + path]
         return replace(drawn, color=[*COLORS][color], background=[*BACKGROUNDS][background])
+
+
+def _unraveled(place: int, shape: Sequence[int]) -> list[int]:
+    return [int(index) for index in torch.unravel_index(torch.tensor(place), tuple(shape))]
 
 
 def _drawn_from(logits: Tensor, generator: Generator) -> int:

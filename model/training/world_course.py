@@ -22,7 +22,7 @@ from model.training.assemble import moving_shapes_pipeline, save_checkpoint
 from model.training.config import StageConfig
 from model.training.course import Course, load_transformer
 from model.training.data import BatchMaker, ConditionTable
-from model.training.knowledge import NOTHING_KNOWN, Knowledge
+from model.training.knowledge import NOTHING_KNOWN, Knowledge, Sharpen, as_drawn
 from model.training.moving_shapes import Scene, render, sample_scene
 from model.training.rollouts import Rollouts, Serving
 from model.training.stage import Stage
@@ -98,12 +98,17 @@ def _knowledge(
 ) -> Knowledge:
     stage, transformer, serving = wanted.stage, pipeline.transformer, pipeline.config.serving
     targets = WorldTargets(scenes, latents, pipeline.tokenizer, transformer.config.caption_length)
-    sharpen = partial(targets.sharpen, above=stage.exact_above)
+    sharpen: Sharpen = as_drawn
+    if stage.exact_above < 1:
+        sharpen = partial(targets.sharpen, above=stage.exact_above)
     if not stage.rollout_every:
         return Knowledge(sharpen)
     answers = WorldAnswers(targets, lambda some: encode_pixels(pipeline.vae, render(some)))
     asked = Serving(
-        pipeline.scheduler.config.shift, serving["text_shift"], serving["guidance_scale"]
+        pipeline.scheduler.config.shift,
+        serving["text_shift"],
+        serving["guidance_scale"],
+        serving["rereads_caption"],
     )
     rollouts = Rollouts(transformer, scenes, batches, stage, wanted.run, answers, asked)
     return Knowledge(sharpen, rollouts)

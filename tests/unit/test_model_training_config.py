@@ -135,6 +135,22 @@ def test_without_clips_a_stage_is_the_demo_world_s(read):
             "[refine.stage]\nrollout_every = 4",
             "rollout_every 4: must be 0 with parallel 'fsdp2'",
         ),
+        (
+            "refine",
+            "[refine]\nnum_steps = 1\nbatch_size = 4\n[refine.stage]\nrollout_every = 5",
+            "rollout_every 5: must be at most batch_size 4",
+        ),
+        (
+            "refine",
+            "[refine]\nnum_steps = 1\nsave_every = 9\n[refine.stage]\nrollout_every = 4",
+            "save_every 9: must be at least 24 with rollout_every",
+        ),
+        (
+            "refine",
+            "[refine]\nnum_steps = 1\n[refine.stage]\nrollout_every = 4\n"
+            "mixture = { video_only = 1.0 }",
+            "rollout_every 4: must be 0 without captions",
+        ),
         ("recall", "[recall.stage]\nvideo_shift = 0", "video_shift 0.0: must be from 0.01 to 100"),
         ("base", "[base]\nnum_steps = '1'", r"num_steps '1': Input should be a valid integer"),
         ("base", "[base]\nbatch_size = 2", r"\[base\] num_steps: is missing"),

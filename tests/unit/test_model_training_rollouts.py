@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_models import tiny_transformer
-from tiny_training import CONFIG, tiny_batches, tiny_rollouts, tiny_scenes, tiny_train
+from tiny_training import CONFIG, RUN, tiny_batches, tiny_rollouts, tiny_scenes, tiny_train
 
 from model.schedule import TIMESTEPS, sigma_grid
 from model.training.data import draw_samples
@@ -26,12 +26,13 @@ TESTS = Path(__file__).parents[1]
 WHOLE = slice(0, 4)
 CHANGES = {"mixture": {"joint": 1.0}, "question_share": 0.0, "rollout_every": 2}
 STAGE = replace(CAPABILITY_REFINEMENT, **CHANGES)
+PLAIN = replace(RUN, autocast=False)
 
 
-def a_batch(seed=0):
+def a_batch(seed=0, stage=STAGE):
     generator = torch.Generator().manual_seed(seed)
-    samples, _ = draw_samples(random.Random(seed), tiny_scenes(), STAGE, 4)
-    return tiny_batches().make(samples, STAGE, generator)
+    samples, _ = draw_samples(random.Random(seed), tiny_scenes(), stage, 4)
+    return tiny_batches().make(samples, stage, generator)
 
 
 @pytest.fixture
@@ -46,7 +47,6 @@ def test_every_second_row_is_replaced_and_no_other(transformer):
         old, new = getattr(batch, name), getattr(shown, name)
         same = [torch.equal(*pair) for pair in zip(old, new, strict=True)]
         assert same == [False, True, False, True], name
-    assert shown.text_weight[::2].tolist() == [1.0, 1.0]
 
 
 def test_every_third_row_is_the_other_branch_of_guidance(transformer):
@@ -55,13 +55,13 @@ def test_every_third_row_is_the_other_branch_of_guidance(transformer):
     alone = [[not row.any() for row in shown.condition[::2]] for shown in seen]
     assert alone == [[True, False], [False, False], [False, True]] * 2
     for shown, flags in zip(seen, alone, strict=True):
-        assert [level == 1 for level in shown.text_sigma[::2]] >= flags
+        assert all(shown.text_sigma[::2][flags] == 1)
     first, last = seen[0], seen[3]
     assert torch.equal(first.caption[0], last.caption[0])  # the words of which are noise throughout
 
 
 def test_rows_move_as_the_sampler_moves_them(transformer):
-    rollouts = tiny_rollouts(transformer, STAGE, guidance_scale=1.0)
+    rollouts = tiny_rollouts(transformer, STAGE, PLAIN, guidance_scale=1.0)
     seen = [rollouts.into(a_batch(), WHOLE) for _ in range(4)]
     grids = [sigma_grid(n, 8.0)[:4] for n in range(8, 25)]
     assert any([s.video_sigma[0].item() for s in seen] == pytest.approx(grid) for grid in grids)
@@ -85,13 +85,42 @@ def test_the_answers_are_what_is_learnt(transformer):
     assert (shown.target[::2] == 1).all()
 
 
-def test_late_rows_weigh_less(transformer):
+def test_late_rows_weigh_less_and_early_ones_learn_no_caption(transformer):
     rollouts = tiny_rollouts(transformer, STAGE)
-    rows = [rollouts.into(a_batch(), WHOLE) for _ in range(24)]
+    rows = [rollouts.into(a_batch(), WHOLE) for _ in range(60)]
     for shown in rows:
         sigma = shown.video_sigma[0].item()
         assert shown.video_weight[0].item() == pytest.approx(min(1, 4 * sigma**2))
-    assert min(shown.video_sigma[0].item() for shown in rows) < 0.6
+        assert shown.text_weight[0] == (sigma < 0.9)
+    assert min(shown.video_sigma[0].item() for shown in rows) < 0.5
+
+
+def test_the_last_row_reads_its_caption_again(transformer):
+    rollouts = tiny_rollouts(transformer, STAGE)
+    rows = [rollouts.into(a_batch(), WHOLE) for _ in range(60)]
+    firsts = [i for i, shown in enumerate(rows) if shown.video_sigma[0] == 1]
+    last, begun = rows[firsts[1] - 1], rows[0]
+    assert last.text_sigma[0] == 1
+    assert torch.equal(last.caption[0], begun.caption[0])
+
+
+def test_rows_of_any_mode_give_way_and_the_whole_batch_is_weighed_so(transformer):
+    mixed = replace(STAGE, mixture={"understand": 1.0, "text_to_video": 1.0})
+    knowledge = Knowledge(rollouts=tiny_rollouts(transformer, mixed))
+    for seed in range(4):
+        batch = a_batch(seed, mixed)
+        whole = knowledge.weighed(batch, short=False)
+        assert whole.video_weight[::2].tolist() == whole.text_weight[::2].tolist() == [1, 1]
+        assert torch.equal(whole.video_weight[1::2], batch.video_weight[1::2])
+        shown = knowledge.into(whole, [], WHOLE, short=False)
+        assert not shown.isolate[::2].any()
+        assert shown.caption_mask[::2].all()
+        assert torch.equal(shown.isolate[1::2], batch.isolate[1::2])
+
+
+def test_where_nothing_is_isolated_nothing_is_said_of_it(transformer):
+    batch = replace(a_batch(), isolate=None)
+    assert tiny_rollouts(transformer, STAGE).into(batch, WHOLE).isolate is None
 
 
 def test_a_clip_that_is_finished_gives_way_to_another(transformer):
@@ -102,9 +131,10 @@ def test_a_clip_that_is_finished_gives_way_to_another(transformer):
     assert all(8 <= b - a <= 24 for a, b in itertools.pairwise(starts))
 
 
-def test_two_processes_make_what_one_makes(transformer):
-    whole = tiny_rollouts(transformer, STAGE)
-    parts = [tiny_rollouts(transformer, STAGE) for _ in range(2)]
+@pytest.mark.parametrize("every", [2, 3, 4])
+def test_two_processes_make_what_one_makes(transformer, every):
+    stage = replace(STAGE, rollout_every=every)
+    whole, *parts = (tiny_rollouts(transformer, stage, PLAIN) for _ in range(3))
     halves = slice(0, 2), slice(2, 4)
     for step in range(12):
         batch = a_batch(step)
@@ -130,6 +160,7 @@ def test_what_has_no_captions_and_what_is_cut_short_is_left_alone(transformer):
     knowledge = Knowledge(rollouts=tiny_rollouts(transformer, STAGE))
     batch = a_batch()
     assert knowledge.into(batch, [], WHOLE, short=True) is batch
+    assert knowledge.weighed(batch, short=True) is batch
     silent = replace(batch, caption=None)
     assert knowledge.into(silent, [], WHOLE, short=False) is silent
 

@@ -87,6 +87,15 @@ def test_a_prompt_outweighs_what_is_seen(world, sigma):
     assert torch.isfinite(clean).all()
 
 
+def test_words_that_are_drafted_count(world):
+    # what is seen says nothing, and nine words in ten are right
+    scene = world.scenes[0]
+    noisy = noisy_rows(world, [scene], 1.0)
+    noisy = replace(noisy, caption=captions(world, [scene]), text_sigma=torch.tensor([0.1]))
+    _, ids = answer(world, noisy, [None])
+    assert torch.equal(ids, captions(world, [scene]))
+
+
 def test_captions_follow_their_likelihood(world):
     noisy = noisy_rows(world, [world.scenes[0]] * 64, 1.0)
     noisy = replace(noisy, latents=noisy.latents[:1].expand(64, -1, -1, -1, -1))

@@ -37,8 +37,8 @@ def like(scene: Scene, sizes: Sequence[str], backgrounds: Sequence[str]) -> list
     """Return the outlines of a scene's motion and shape in its colour, it among them."""
     found = outlines_like(scene, sizes, backgrounds)
     first = next(one.path for one in found if one.size == scene.size)
-    own = [(scene.size, first)]
-    return [replace(one, path=scene.path) if (one.size, one.path) in own else one for one in found]
+    own = scene.size, first
+    return [replace(one, path=scene.path) if (one.size, one.path) == own else one for one in found]
 
 
 @pytest.mark.parametrize("sigma", [0.6, 0.9, 0.97, 1.0])
