@@ -21,8 +21,8 @@ MOVING_SHAPES_SERVING: dict[str, Any] = {
     "num_inference_steps": 36,
     "max_num_inference_steps": 100,
     "understand_steps": 1,
-    "guidance_scale": 6.0,
-    "text_shift": 0.3,
+    "guidance_scale": 3.0,
+    "text_shift": 0.05,
     "rereads_caption": True,
 }
 
