@@ -21,7 +21,7 @@ MOVING_SHAPES_SERVING: dict[str, Any] = {
     "num_inference_steps": 36,
     "max_num_inference_steps": 100,
     "understand_steps": 1,
-    "guidance_scale": 3.0,
+    "guidance_scale": 7.0,
     "text_shift": 0.05,
     "rereads_caption": True,
 }
