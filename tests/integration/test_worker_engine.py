@@ -173,8 +173,10 @@ def test_clip_shorter_than_the_model_looks_at_is_noted(house, make):
 
 def test_approximation_is_told_in_the_result_and_none_is_exact(house, make, generated):
     assert generated.result.approximations == []
-    (told,) = house.completed(make(feature_cache_threshold=1.0)).result.approximations
-    assert (told.name, told.setting, told.of) == ("feature_cache", 1.0, STEPS)
+    # so many steps that some are near enough to their neighbours
+    record = house.completed(make(steps=12, feature_cache_threshold=1.0))
+    (told,) = record.result.approximations
+    assert (told.name, told.setting, told.of) == ("feature_cache", 1.0, 12)
     assert 0 < told.reused < told.of
 
 
