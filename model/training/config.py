@@ -87,15 +87,17 @@ def read_stage(name: str, config: Path) -> StageConfig:
 
 
 def _check_rollouts(stage: Stage, run: TrainingRun) -> None:
-    most = NUM_STEPS[1]
+    longest = NUM_STEPS[1]
     if run.parallel == "fsdp2":
         raise ValueError(f"rollout_every {stage.rollout_every}: must be 0 with parallel 'fsdp2'")
     if stage.rollout_every > run.batch_size:
         raise ValueError(
             f"rollout_every {stage.rollout_every}: must be at most batch_size {run.batch_size}"
         )
-    if run.save_every < most:  # where clips in the making begin anew
-        raise ValueError(f"save_every {run.save_every}: must be at least {most} with rollout_every")
+    if run.save_every < longest:  # where clips in the making begin anew
+        raise ValueError(
+            f"save_every {run.save_every}: must be at least {longest} with rollout_every"
+        )
 
 
 def read_autoencoder(config: Path) -> AutoencoderRun:

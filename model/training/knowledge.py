@@ -31,7 +31,7 @@ class Knowledge:
 
     def weighed(self, whole: Batch, *, short: bool) -> Batch:
         """Return a whole batch with the weights that its rows will have in `into`."""
-        if self.rollouts is None or short or whole.caption is None:
+        if self.rollouts is None or short:
             return whole
         return self.rollouts.weighed(whole)
 

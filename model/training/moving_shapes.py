@@ -129,20 +129,17 @@ def sample_scene(rng: random.Random, held_out: bool = False) -> Scene:
 
 def place_scene(rng: random.Random, color: str, shape: str, motion: str) -> Scene:
     """Draw background, size and path for a given combination."""
-    centre = [rng.uniform(*_CENTRE), rng.uniform(*_CENTRE)]
-    start, end = list(centre), list(centre)
+    x, y = rng.uniform(*_CENTRE), rng.uniform(*_CENTRE)
+    first, second = x, y
     if motion in _DIRECTION:
-        length = rng.uniform(*_PATH_LENGTH)
-        axis = 0 if _DIRECTION[motion][0] else 1
-        start[axis] = 0.5 - _DIRECTION[motion][axis] * length / 2
-        end[axis] = 0.5 + _DIRECTION[motion][axis] * length / 2
+        first, second = y if _DIRECTION[motion][0] else x, rng.uniform(*_PATH_LENGTH)
     return Scene(
         color=color,
         shape=shape,
         motion=motion,
         background=rng.choice(list(BACKGROUNDS)),
         size=rng.choice(list(SIZES)),
-        path=((start[0], start[1]), (end[0], end[1])),
+        path=_path(motion, first, second),
     )
 
 
@@ -166,19 +163,23 @@ def with_numbers(scene: Scene, first: float, second: float, *, inside: bool = Fa
         second: second number.
         inside: whether to bring the numbers into the range that `place_scene` draws from.
     """
-    is_moving = scene.motion in _DIRECTION
     if inside:
         first = min(max(first, _CENTRE[0]), _CENTRE[1])
-        least, most = _PATH_LENGTH if is_moving else _CENTRE
+        least, most = _PATH_LENGTH if scene.motion in _DIRECTION else _CENTRE
         second = min(max(second, least), most)
-    start = end = first, second
-    if is_moving:
-        dx, dy = _DIRECTION[scene.motion]
-        reach = (dx + dy) * second / 2
-        start, end = (0.5 - reach, first), (0.5 + reach, first)
-        if dy:
-            start, end = start[::-1], end[::-1]
-    return replace(scene, path=(start, end))
+    return replace(scene, path=_path(scene.motion, first, second))
+
+
+def _path(
+    motion: str, first: float, second: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the start and end that two numbers stand for; see `free_numbers`."""
+    if motion not in _DIRECTION:
+        return (first, second), (first, second)
+    dx, dy = _DIRECTION[motion]
+    reach = (dx + dy) * second / 2
+    start, end = (0.5 - reach, first), (0.5 + reach, first)
+    return (start[::-1], end[::-1]) if dy else (start, end)
 
 
 def render(scenes: Sequence[Scene], side: int = SIDE, num_frames: int = NUM_FRAMES) -> Tensor:

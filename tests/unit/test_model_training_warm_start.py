@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tiny_training import tiny_scenes
-from video_files import ffmpeg
+from video_files import video_of
 
 from model.latents import to_uint8
 from model.training.moving_shapes import FPS, render
@@ -37,11 +37,10 @@ understand_shift = 3.0
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 def test_the_average_that_ships_is_a_warm_start(tmp_path):
     scenes = tiny_scenes(4)
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x64", "-r", str(FPS), "-i", "pipe:0"]
     lines = []
     for number, (scene, clip) in enumerate(zip(scenes, to_uint8(render(scenes)), strict=True)):
         path = tmp_path / f"{number}.mp4"
-        ffmpeg(*source, "-pix_fmt", "yuv420p", str(path), stdin=clip.numpy().tobytes())
+        video_of(clip.numpy(), path, fps=FPS)
         words = {"prompt": scene.prompt(), "caption": scene.caption()}
         lines.append(json.dumps({"video": path.name} | words))
     (tmp_path / "clips.jsonl").write_text("\n".join(lines))
