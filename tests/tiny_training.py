@@ -9,6 +9,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,18 @@ def tiny_train(out_dir, stage=CAPABILITY_REFINEMENT, **options):
         transformer, tiny_scenes(), tiny_batches(), stage, run, pad_id=0, knowledge=knowledge
     )
     return transformer, rows
+
+
+def run_until_killed(out_dir, **options):
+    """Run this file as a program, for one run that kills itself; its options are listed above."""
+    runs = json.dumps([{"out_dir": str(out_dir), **options}])
+    killed = subprocess.run(
+        [sys.executable, __file__, str(torch.get_num_threads()), runs],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        check=False,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL
 
 
 if __name__ == "__main__":

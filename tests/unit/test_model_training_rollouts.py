@@ -1,19 +1,21 @@
 """Clips in the making as training rows, by a tiny network."""
 
 import itertools
-import json
-import os
 import random
-import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from tiny_models import tiny_transformer
-from tiny_training import CONFIG, RUN, tiny_batches, tiny_rollouts, tiny_scenes, tiny_train
+from tiny_training import (
+    CONFIG,
+    RUN,
+    run_until_killed,
+    tiny_batches,
+    tiny_rollouts,
+    tiny_scenes,
+    tiny_train,
+)
 
 from model.schedule import TIMESTEPS, sigma_grid
 from model.training.data import draw_samples
@@ -22,7 +24,6 @@ from model.training.stage import CAPABILITY_REFINEMENT
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 
-TESTS = Path(__file__).parents[1]
 WHOLE = slice(0, 4)
 CHANGES = {"mixture": {"joint": 1.0}, "question_share": 0.0, "rollout_every": 2}
 STAGE = replace(CAPABILITY_REFINEMENT, **CHANGES)
@@ -168,19 +169,7 @@ def test_what_has_no_captions_and_what_is_cut_short_is_left_alone(transformer):
 def test_a_killed_run_with_rollouts_ends_with_the_same_weights(tmp_path):
     straight, rows = tiny_train(tmp_path / "straight", STAGE)
     list(rows)
-    runs = [{"out_dir": str(tmp_path / "killed"), "kill_after": 4, "stage": CHANGES}]
-    killed = subprocess.run(
-        [
-            sys.executable,
-            TESTS / "tiny_training.py",
-            str(torch.get_num_threads()),
-            json.dumps(runs),
-        ],
-        env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
-        check=False,
-        timeout=120,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    run_until_killed(tmp_path / "killed", kill_after=4, stage=CHANGES)
     resumed, rows = tiny_train(tmp_path / "killed", STAGE)
     assert [row["step"] for row in rows] == [3, 4, 5]
     for name, weight in straight.state_dict().items():

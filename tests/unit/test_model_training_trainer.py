@@ -1,21 +1,16 @@
 """The training loop on a tiny network: resuming, rates, averages."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_models import tiny_transformer
-from tiny_training import CONFIG, RUN, tiny_train
+from tiny_training import CONFIG, RUN, run_until_killed, tiny_train
 
 from model.training.optimizers import Optimizers, learning_rate
 from model.training.processes import Processes
@@ -23,8 +18,6 @@ from model.training.stage import Stage
 
 # autocast keeps norm weights in float32; torch says once per process that this is not fused
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
-
-TESTS = Path(__file__).parents[1]
 
 
 def losses_by_step(out_dir):
@@ -58,14 +51,7 @@ def straight(tmp_path_factory):
 def resumed(tmp_path_factory):
     """Six steps by a process that was killed after its fourth, and this one."""
     out_dir = tmp_path_factory.mktemp("resumed")
-    runs = json.dumps([{"out_dir": str(out_dir), "kill_after": 3}])
-    killed = subprocess.run(
-        [sys.executable, TESTS / "tiny_training.py", str(torch.get_num_threads()), runs],
-        env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
-        check=False,
-        timeout=120,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    run_until_killed(out_dir, kill_after=3)
     assert sorted(losses_by_step(out_dir)) == [0, 1, 2, 3]
     time.sleep(1)  # the names of TensorBoard's files, and so their order, count in seconds
     (out_dir / "state.partial").write_bytes(b"a kill in the middle of a save leaves this")
