@@ -37,8 +37,8 @@ class CheckpointParts(DiffusionPipeline):
         caption_tokenizer: of the caption stream, where it differs from `tokenizer`.
         serving: what requests may ask for and what they get by default: `sizes` [[height, width]],
             `num_frames`, `max_num_frames`, `fps`, `num_inference_steps`,
-            `max_num_inference_steps`, `understand_steps`, `guidance_scale`, `text_shift`,
-            `rereads_caption` (see `Sampling`).
+            `max_num_inference_steps`, `understand_steps`, `guidance_scale`, `guidance_above`
+            (see `denoisers.guided`), `text_shift`, `rereads_caption` (see `Sampling`).
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"

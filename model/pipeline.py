@@ -86,6 +86,7 @@ class UniViGUPipeline(CheckpointParts):
             self.transformer,
             condition,
             guidance_scale=guidance_scale,
+            guidance_above=self.config.serving["guidance_above"],
             noise_caption=noise_caption,
             features=features,
         )

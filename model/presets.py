@@ -45,6 +45,7 @@ WAN_480P: dict[str, Any] = {
     "max_num_inference_steps": 200,
     "understand_steps": 50,
     "guidance_scale": 5.0,
+    "guidance_above": 0.0,
     "text_shift": 1.0,
     "rereads_caption": False,
 }

@@ -22,6 +22,7 @@ MOVING_SHAPES_SERVING: dict[str, Any] = {
     "max_num_inference_steps": 100,
     "understand_steps": 1,
     "guidance_scale": 7.0,
+    "guidance_above": 0.85,
     "text_shift": 0.05,
     "rereads_caption": True,
 }

@@ -49,6 +49,8 @@ class Serving:
     text_shift: float
     #: the largest; smaller ones are used as well
     guidance_scale: float
+    #: see `model.denoisers.guided`
+    guidance_above: float
     #: see `model.sampler.Sampling`
     rereads: bool
 
@@ -138,7 +140,9 @@ class Rollouts:
         state = clips.sampling.state
         assert state.latents is not None
         assert state.caption is not None
-        alone = [(i + clips.sampling.index) % _ALONE_EVERY == 0 for i in clips.numbers]
+        is_guided = state.video_sigma > self._serving.guidance_above
+        turn = clips.sampling.index
+        alone = [is_guided and (i + turn) % _ALONE_EVERY == 0 for i in clips.numbers]
         prompts = [None if no else prompt for prompt, no in zip(clips.prompts, alone, strict=True)]
         here = torch.tensor(alone, device=state.latents.device)
         null = self._transformer.null_embeds(clips.condition)
@@ -191,6 +195,7 @@ class Rollouts:
             self._transformer,
             clips.condition,
             guidance_scale=clips.guidance_scale,
+            guidance_above=self._serving.guidance_above,
             noise_caption=clips.noise_caption,
         )
         with self._run.precision(clips.condition.device):

@@ -108,6 +108,7 @@ def _knowledge(
         pipeline.scheduler.config.shift,
         serving["text_shift"],
         serving["guidance_scale"],
+        serving["guidance_above"],
         serving["rereads_caption"],
     )
     rollouts = Rollouts(transformer, scenes, batches, stage, wanted.run, answers, asked)

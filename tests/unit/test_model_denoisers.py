@@ -62,6 +62,27 @@ def test_guidance_one_runs_one_branch(state, scale, branches):
     assert len(seen) == branches
 
 
+@pytest.mark.parametrize("caption", [True, False], ids=["joint", "video_only"])
+def test_from_a_noise_level_down_nothing_is_guided(state, caption):
+    transformer = tiny_transformer()
+    state = state if caption else JointState(state.latents, None, state.video_sigma)
+    noise = torch.randint(66, (1, 10), generator=seeded(7)) if caption else None
+
+    def velocity(scale, above):
+        denoise = guided(
+            transformer,
+            condition(1),
+            guidance_scale=scale,
+            guidance_above=above,
+            noise_caption=noise,
+        )
+        return denoise(state)[0]
+
+    assert torch.equal(velocity(3, state.video_sigma), velocity(1, 0.0))
+    assert torch.equal(velocity(3, state.video_sigma - 0.01), velocity(3, 0.0))
+    assert not torch.equal(velocity(3, 0.0), velocity(1, 0.0))
+
+
 def test_the_unconditional_branch_sees_neither_prompt_nor_draft(transformer, state):
     other = JointState(state.latents, (state.caption + 1) % 66, 0.9, 0.2)
     one = guidance(transformer, 0, seed=1)(state)[0]

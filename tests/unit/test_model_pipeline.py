@@ -67,6 +67,16 @@ def test_options_go_before_defaults(pipeline):
     assert made.frames.shape == (1, 64, 32, 3)
 
 
+def test_a_checkpoint_says_down_to_which_noise_it_is_guided(pipeline):
+    nowhere = tiny_pipeline(serving=SERVING | {"guidance_above": 1.0})
+    frames = [
+        some.generate(PROMPT, seed=0, guidance_scale=scale).frames
+        for some, scale in ((nowhere, 3.0), (pipeline, 1.0), (pipeline, 3.0))
+    ]
+    assert np.array_equal(frames[0], frames[1])
+    assert not np.array_equal(frames[0], frames[2])
+
+
 def test_generated_frames_are_the_decoded_last_latents(pipeline):
     *_, last = generate(pipeline, num_inference_steps=2)
     frames = np.concatenate(list(pipeline.decode_latents(last.latents)))

@@ -61,6 +61,16 @@ def test_every_third_row_is_the_other_branch_of_guidance(transformer):
     assert torch.equal(first.caption[0], last.caption[0])  # the words of which are noise throughout
 
 
+def test_where_nothing_is_guided_no_row_is_the_other_branch(transformer):
+    rollouts = tiny_rollouts(transformer, STAGE, guidance_above=0.98)
+    seen = [rollouts.into(a_batch(), WHOLE) for _ in range(6)]
+    for shown in seen:
+        has_other = any(not row.any() for row in shown.condition[::2])
+        assert not has_other or shown.video_sigma[0] > 0.98
+    assert not all(row.any() for row in seen[0].condition[::2])
+    assert seen[-1].video_sigma[0] < 0.98
+
+
 def test_rows_move_as_the_sampler_moves_them(transformer):
     rollouts = tiny_rollouts(transformer, STAGE, PLAIN, guidance_scale=1.0)
     seen = [rollouts.into(a_batch(), WHOLE) for _ in range(4)]
