@@ -12,7 +12,7 @@ Sides = dict[str, dict[str, float]]
 
 #: pairs of values that were mixed up, at most this many per score
 _MOST_MISTAKES = 5
-_SHARES = ("area_flicker", "different", "sigma")
+_SHARES = ("area_flicker", "still_flicker", "different", "sigma")
 
 
 def print_figures(figures: dict[str, Any]) -> None:

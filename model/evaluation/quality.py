@@ -30,6 +30,8 @@ class Quality:
     color_flicker: float
     #: largest deviation of the object's area from its median, as a share; None if it changes size
     area_flicker: float | None
+    #: the same; None if it does not stand still, where the pixel grid alone makes areas vary
+    still_flicker: float | None
 
     def figures(self) -> dict[str, float]:
         """Return what could be measured."""
@@ -61,6 +63,7 @@ def measure_quality(frames: Frames, seen: Observation) -> Quality | None:
         path_jitter=_jitter(shown),
         color_flicker=_color_flicker(frames, coverage),
         area_flicker=flicker,
+        still_flicker=flicker if seen.motion == "still" else None,
     )
 
 

@@ -45,7 +45,16 @@ def test_a_frame_with_a_larger_object_is_flicker():
     larger = Scene("red", "circle", "growing", "white", "large", SCENE.path)
     clip = drawn()
     clip[5] = drawn(larger)[9]  # radius 1.0625 times as large
-    assert measured(clip).area_flicker == pytest.approx(1.0625**2 - 1, abs=0.01)
+    quality = measured(clip)
+    assert quality.area_flicker == pytest.approx(1.0625**2 - 1, abs=0.01)
+    assert quality.still_flicker == quality.area_flicker
+
+
+def test_a_moving_object_has_no_still_flicker():
+    scene = Scene("red", "circle", "left", "white", "small", ((0.7, 0.5), (0.3, 0.5)))
+    figures = measured(drawn(scene)).figures()
+    assert 0 < figures["area_flicker"] < 0.03
+    assert "still_flicker" not in figures
 
 
 def test_frames_that_jump_are_jitter():
