@@ -50,6 +50,8 @@ class Peers:
         transformer = new_transformer(null_condition="empty_prompt")
         torch.manual_seed(5)
         self._ours: UniViGUPipeline = moving_shapes_pipeline(transformer, new_autoencoder())
+        serving = self._ours.config.serving | {"guidance_above": 0.0}  # as diffusers, throughout
+        self._ours.register_to_config(serving=serving)
         self._theirs = WanPipeline(
             tokenizer=self._ours.tokenizer,
             text_encoder=self._ours.text_encoder,
