@@ -21,8 +21,8 @@ MOVING_SHAPES_SERVING: dict[str, Any] = {
     "num_inference_steps": 36,
     "max_num_inference_steps": 100,
     "understand_steps": 1,
-    "guidance_scale": 7.0,
-    "guidance_above": 0.85,
+    "guidance_scale": 10.0,
+    "guidance_above": 0.75,
     "text_shift": 0.05,
     "rereads_caption": True,
 }
