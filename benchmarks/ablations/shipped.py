@@ -11,11 +11,11 @@ import torch
 
 from benchmarks.ablations.cost import measure_costs
 from benchmarks.ablations.kept import Figures, kept
-from model.batch_sampler import BatchSampler
 from model.checkpoint import fingerprint
 from model.evaluation import Knobs, Wanted, evaluate
 from model.evaluation.captions import parse_caption
 from model.evaluation.outcomes import Answer, shares_right
+from model.evaluation.sampling import BatchSampler
 from model.evaluation.trial import ATTRIBUTES, SIDES, Trial, named
 from model.pipeline import UniViGUPipeline
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from model.batch_sampler import BatchSampler, Knobs
 from model.evaluation.caption_metrics import score_captions
 from model.evaluation.checker import Frames
 from model.evaluation.outcomes import Shot
+from model.evaluation.sampling import BatchSampler, Knobs
 from model.evaluation.scores import Evaluation, load_sampler, provenance
 from model.training.clip_file import decode_clip
 from model.training.manifest import Entry, Skipped, read_entries

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from model.batch_sampler import BatchSampler, Knobs
 from model.checkpoint import fingerprint
 from model.evaluation import generation, understanding
 from model.evaluation.outcomes import (
@@ -25,6 +24,7 @@ from model.evaluation.outcomes import (
     mean_figures,
     shares_right,
 )
+from model.evaluation.sampling import BatchSampler, Knobs
 from model.evaluation.trial import SIDES, Trial
 from model.pipeline import UniViGUPipeline
 

@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass
 from functools import cached_property
 
-from model.batch_sampler import BatchSampler
 from model.evaluation.checker import Frames
 from model.evaluation.compression import h264_round_trip
+from model.evaluation.sampling import BatchSampler
 from model.latents import to_uint8
 from model.training.moving_shapes import Scene, render, sample_scene
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.batch_sampler import Knobs
 from model.evaluation import Wanted, evaluate, generation, understanding
 from model.evaluation.checker import observe
 from model.evaluation.outcomes import Answer, Measure, Shot, mean_figures, shares_right
+from model.evaluation.sampling import Knobs
 from model.evaluation.trial import SIDES, Trial
 from model.latents import to_uint8
 from model.pipeline import Generated

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model import latents
 from model.denoisers import Question, answer, guided
-from model.parts import Frames
+from model.evaluation.checker import Frames
 from model.pipeline import Generated, UniViGUPipeline
 from model.rowwise import RowwiseFlow, generators_of, noisy_captions
 from model.sampler import JointState, Mode, Step, sample_steps
@@ -70,7 +70,8 @@ class BatchSampler:
         Raises:
             PromptTooLong: for a prompt that the text encoder does not take.
         """
-        for last in self.denoise(prompts, seeds, mode):
+        for rows in self._batches(len(prompts)):
+            last = self._denoise(prompts[rows], seeds[rows], mode)
             assert last.latents is not None
             chunks = latents.decode_chunks(self._pipeline.vae, last.latents)
             frames = np.concatenate([latents.to_uint8(chunk).cpu().numpy() for chunk in chunks], 1)
@@ -79,18 +80,6 @@ class BatchSampler:
                 assert last.token_ids is not None
                 captions = [self._pipeline.decode_caption(row) for row in last.token_ids]
             yield from map(Generated, frames, captions)
-
-    @torch.inference_mode()
-    def denoise(
-        self, prompts: Sequence[str], seeds: Sequence[int], mode: str = Mode.JOINT
-    ) -> Iterator[Step]:
-        """Yield the last step of batch after batch, as `generate` decodes it.
-
-        Raises:
-            PromptTooLong: for a prompt that the text encoder does not take.
-        """
-        for rows in self._batches(len(prompts)):
-            yield self._denoised(prompts[rows], seeds[rows], mode)
 
     @torch.inference_mode()
     def understand(
@@ -167,7 +156,7 @@ class BatchSampler:
         for start in range(0, count, self._batch_size):
             yield slice(start, min(count, start + self._batch_size))
 
-    def _denoised(self, prompts: Sequence[str], seeds: Sequence[int], mode: str) -> Step:
+    def _denoise(self, prompts: Sequence[str], seeds: Sequence[int], mode: str) -> Step:
         pipeline = self._pipeline
         shape = pipeline.latent_shape(self.height, self.width, self.num_frames)
         condition = torch.cat([pipeline.encode_condition(prompt) for prompt in prompts])

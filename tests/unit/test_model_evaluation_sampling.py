@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny_models import clip, tiny_pipeline
 
-from model.batch_sampler import BatchSampler, Knobs
+from model.evaluation.sampling import BatchSampler, Knobs
 
 PROMPTS = ["a red circle moving left", "a blue square", "a shape", "a cross growing"]
 SEEDS = [5, 6, 7, 5]
