@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -47,6 +47,8 @@ class _Guided:
     guidance_scale: float
     guidance_above: float
     noise_caption: Tensor | None
+    #: the branch of a finished draft, None where the prompt keeps its place
+    drafted: Callable[[Tensor], _Branch] | None
 
     def __call__(self, state: JointState) -> tuple[Tensor, Tensor | None]:
         logits = None
@@ -55,12 +57,17 @@ class _Guided:
             velocity, unconditional = self._without_captions(state)
         else:
             needed: Outputs = "both" if state.text_sigma else "velocity"
-            velocity, logits = self._run(state, self.prompt, needed)
+            velocity, logits = self._run(state, self._asked(state), needed)
             if not is_guided:
                 return velocity, logits
             absent = replace(state, caption=self.noise_caption, text_sigma=1.0)
             unconditional, _ = self._run(absent, self.null, "velocity")
         return unconditional + self.guidance_scale * (velocity - unconditional), logits
+
+    def _asked(self, state: JointState) -> _Branch:
+        if self.drafted is None or state.caption is None or state.text_sigma:
+            return self.prompt
+        return self.drafted(state.caption)
 
     def _run(
         self, state: JointState, branch: _Branch, outputs: Outputs
@@ -102,6 +109,7 @@ def guided(
     guidance_scale: float,
     guidance_above: float = 0.0,
     noise_caption: Tensor | None,
+    encode_draft: Callable[[Tensor], Tensor] | None = None,
     features: FeatureCache | None = None,
 ) -> Denoise:
     """Return the network with classifier-free guidance on the video.
@@ -117,15 +125,24 @@ def guided(
         noise_caption: (B, L) ids, or (B, L, d) embeddings, at full noise: the caption stream of the
             unconditional branch, which would not be unconditional if it still read the prompt or
             the draft there. None where the mode has no caption stream.
+        encode_draft: returns the states (B, c, text_dim) of a finished draft, which takes the
+            prompt's place while the video is still being made; None where it does not. Condition
+            and caption are one text then, which is what Knowledge Recall shows (paper section 3.3).
         features: of the job, where passes may be left out; None runs them all.
     """
 
     def branch(name: str, prepared: Condition) -> _Branch:
         return _Branch(prepared, None if features is None else partial(features.through, name))
 
-    prompt = branch("prompt", transformer.prepare_condition(condition))
+    prepare = transformer.prepare_condition
+    prompt = branch("prompt", prepare(condition))
     null = branch("null", transformer.prepare_null(condition))
-    return _Guided(transformer, prompt, null, guidance_scale, guidance_above, noise_caption)
+    drafted = None
+    if encode_draft is not None:
+        drafted = lru_cache(1)(lambda draft: branch("draft", prepare(encode_draft(draft))))
+    return _Guided(
+        transformer, prompt, null, guidance_scale, guidance_above, noise_caption, drafted
+    )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from model import latents, text
 from model.cached_video import VideoCache
 from model.caches import ByteLimited
 from model.presets import WAN_480P
-from model.schedule import sigma_grid
+from model.schedule import draft_sigmas, sigma_grid
+from model.text_flow import text_flow_of
 from model.transformer import UniViGUTransformer
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
@@ -38,7 +39,9 @@ class CheckpointParts(DiffusionPipeline):
         serving: what requests may ask for and what they get by default: `sizes` [[height, width]],
             `num_frames`, `max_num_frames`, `fps`, `num_inference_steps`,
             `max_num_inference_steps`, `understand_steps`, `guidance_scale`, `guidance_above`
-            (see `denoisers.guided`), `text_shift`, `rereads_caption` (see `Sampling`).
+            (see `denoisers.guided`), `text_shift`, `draft_above`, the noise level of the video
+            down to which a joint caption is drawn, finished if above 0 (see `encode_draft`),
+            `rereads_caption` (see `Sampling`).
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
@@ -97,6 +100,15 @@ class CheckpointParts(DiffusionPipeline):
         """
         return self.prompts.get(prompt, lambda: self._encode(prompt, field))
 
+    def encode_draft(self, draft: Tensor) -> Tensor:
+        """Return the condition states (B, c, text_dim) of finished drafts of a `TextFlow`.
+
+        Raises:
+            PromptTooLong: if a caption has more than `max_prompt_tokens` tokens.
+        """
+        texts = [self.decode_caption(row) for row in text_flow_of(self.transformer).read(draft)]
+        return torch.cat([self.encode_condition(caption, "caption") for caption in texts])
+
     @property
     def caption_coder(self) -> PreTrainedTokenizerBase:
         """The tokenizer of the caption stream."""
@@ -111,6 +123,12 @@ class CheckpointParts(DiffusionPipeline):
     def text_sigmas(self, num_inference_steps: int) -> list[float]:
         """Return the noise levels of a caption that takes so many steps."""
         return sigma_grid(num_inference_steps, self.config.serving["text_shift"])
+
+    def draft_sigmas(self, num_inference_steps: int) -> list[float]:
+        """Return the noise levels of the caption of a video that takes so many steps."""
+        serving = self.config.serving
+        video_sigmas = self.video_sigmas(num_inference_steps)
+        return draft_sigmas(video_sigmas, serving["draft_above"], serving["text_shift"])
 
     def latent_shape(self, height: int, width: int, num_frames: int) -> tuple[int, ...]:
         """Return the shape (1, C, F, h, w) of the latents of a clip.

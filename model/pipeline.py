@@ -88,13 +88,14 @@ class UniViGUPipeline(CheckpointParts):
             guidance_scale=guidance_scale,
             guidance_above=self.config.serving["guidance_above"],
             noise_caption=noise_caption,
+            encode_draft=self.encode_draft if is_joint else None,
             features=features,
         )
         yield from sample_steps(
             JointState(noise, caption),
             denoise,
             video_sigmas=self.video_sigmas(num_inference_steps),
-            text_sigmas=self.text_sigmas(num_inference_steps) if is_joint else None,
+            text_sigmas=self.draft_sigmas(num_inference_steps) if is_joint else None,
             generator=generator,
             text_flow=flow,
             rereads=self.config.serving["rereads_caption"],

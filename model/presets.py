@@ -47,5 +47,6 @@ WAN_480P: dict[str, Any] = {
     "guidance_scale": 5.0,
     "guidance_above": 0.0,
     "text_shift": 1.0,
+    "draft_above": 0.0,
     "rereads_caption": False,
 }

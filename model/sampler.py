@@ -114,7 +114,7 @@ class Sampling:
             clean = predicted_clean(state.latents, velocity, state.video_sigma)
             sigma = self._video_sigmas[after]
             self._latents = euler_step(state.latents, velocity, state.video_sigma, sigma)
-        if self._text_sigmas:
+        if self._text_sigmas and state.text_sigma:
             assert state.caption is not None
             assert logits is not None
             sigma = self._text_sigmas[after]

@@ -27,3 +27,15 @@ def sigma_grid(num_inference_steps: int, shift: float) -> list[float]:
     """Return `num_inference_steps + 1` decreasing levels, the first 1 and the last 0."""
     levels = [1 - i / num_inference_steps for i in range(num_inference_steps + 1)]
     return [shift_sigma(level, shift) for level in levels]
+
+
+def draft_sigmas(video_sigmas: list[float], above: float, shift: float) -> list[float]:
+    """Return the levels of a caption that is drawn while its video is above a noise level.
+
+    Args:
+        video_sigmas: N + 1 decreasing levels from 1 to 0.
+        above: from 0, which draws to the end, to less than 1.
+        shift: of the levels before the caption is finished.
+    """
+    num_steps = sum(level > above for level in video_sigmas)
+    return sigma_grid(num_steps, shift) + [0.0] * (len(video_sigmas) - 1 - num_steps)

@@ -58,7 +58,9 @@ def tiny_batches(count=12, **config):
     )
 
 
-def tiny_rollouts(transformer, stage, run=RUN, guidance_scale=4.0, guidance_above=0.0):
+def tiny_rollouts(
+    transformer, stage, run=RUN, guidance_scale=4.0, guidance_above=0.0, draft_above=0.0
+):
     """Return rollouts of a tiny network, for which black is the best answer to anything."""
 
     def answers(noisy, prompts, generators):
@@ -69,7 +71,7 @@ def tiny_rollouts(transformer, stage, run=RUN, guidance_scale=4.0, guidance_abov
             noisy.caption
         )
 
-    serving = Serving(8.0, 0.3, guidance_scale, guidance_above, rereads=True)
+    serving = Serving(8.0, 0.3, draft_above, guidance_scale, guidance_above, rereads=True)
     return Rollouts(transformer, tiny_scenes(), tiny_batches(), stage, run, answers, serving)
 
 

@@ -45,9 +45,13 @@ def paraphrase(trial: Trial) -> Iterator[Outcome]:
         scene.prompt(1 + seed % (NUM_PROMPT_FORMS - 1))
         for scene, seed in zip(trial.scenes, trial.seeds, strict=True)
     ]
-    for scene, _, frames, _ in _made(trial, prompts):
-        seen = _attributes(observe(frames))
-        yield Answer("paraphrase", trial.side, named(scene, PROMPTED), seen)
+    yield from _asked("paraphrase", trial, prompts, PROMPTED)
+
+
+def detailed(trial: Trial) -> Iterator[Outcome]:
+    """Make clips from captions, where nothing is left open."""
+    prompts = [scene.caption() for scene in trial.scenes]
+    yield from _asked("detailed", trial, prompts, ATTRIBUTES)
 
 
 def open_prompts(trial: Trial) -> Iterator[Outcome]:
@@ -100,6 +104,13 @@ def _made(trial: Trial, prompts: Sequence[str]) -> Iterator[tuple[Scene, str, Fr
     for scene, prompt, one in zip(trial.scenes, prompts, made, strict=True):
         assert one.caption is not None
         yield scene, prompt, trial.served(one.frames), one.caption
+
+
+def _asked(
+    score: str, trial: Trial, prompts: Sequence[str], attributes: tuple[str, ...]
+) -> Iterator[Answer]:
+    for scene, _, frames, _ in _made(trial, prompts):
+        yield Answer(score, trial.side, named(scene, attributes), _attributes(observe(frames)))
 
 
 def _attributes(seen: Observation) -> dict[str, str]:

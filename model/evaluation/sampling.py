@@ -174,12 +174,13 @@ class BatchSampler:
             guidance_scale=self._guidance,
             guidance_above=pipeline.config.serving["guidance_above"],
             noise_caption=caption,
+            encode_draft=pipeline.encode_draft,
         )
         *_, last = sample_steps(
             JointState(noise.to(condition.device), caption),
             denoise,
             video_sigmas=pipeline.video_sigmas(self._steps),
-            text_sigmas=pipeline.text_sigmas(self._steps) if is_joint else None,
+            text_sigmas=pipeline.draft_sigmas(self._steps) if is_joint else None,
             generator=generators[0],
             text_flow=flow,
             rereads=pipeline.config.serving["rereads_caption"],

@@ -37,6 +37,7 @@ SCORES: dict[str, Score] = {
     "tokens": understanding.tokens,
     "generate": generation.generate,
     "paraphrase": generation.paraphrase,
+    "detailed": generation.detailed,
     "open": generation.open_prompts,
     "reconstruct": generation.reconstruct,
     "drift": generation.drift,

@@ -23,7 +23,8 @@ MOVING_SHAPES_SERVING: dict[str, Any] = {
     "understand_steps": 1,
     "guidance_scale": 10.0,
     "guidance_above": 0.75,
-    "text_shift": 0.05,
+    "text_shift": 0.3,
+    "draft_above": 0.98,
     "rereads_caption": True,
 }
 

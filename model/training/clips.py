@@ -56,8 +56,14 @@ class Wanted:
 
     split: str
     needs_caption: bool
+    #: whether captions are conditions, too
+    asks_by_caption: bool
     tokenizer: PreTrainedTokenizerBase
     caption_length: int
+
+    def conditions(self, entry: Entry) -> list[str]:
+        """Return the texts that a line's clip is asked for by."""
+        return [entry.prompt, *([entry.caption] if entry.caption and self.asks_by_caption else [])]
 
     def check(self, entry: Entry) -> None:
         """Refuse what cannot be trained on.
@@ -66,7 +72,7 @@ class Wanted:
             ValueError: naming the field.
         """
         if self.needs_caption and entry.caption is None:
-            raise ValueError("caption None: this stage learns to write it")
+            raise ValueError("caption None: this stage needs one")
         texts = [entry.prompt, *([entry.caption] if entry.caption else [])]
         caption_ids(self.tokenizer, texts, self.caption_length)
 
@@ -75,7 +81,7 @@ class Wanted:
 class _Coded:
     words: ClipWords
     latents: Path
-    condition: Path
+    conditions: dict[str, Path]
 
 
 def code_clips(
@@ -113,9 +119,9 @@ def code_clips(
         report.write_text("".join(json.dumps(asdict(line)) + "\n" for line in skipped))
     if not coded:
         raise ValueError(f"manifest {', '.join(sources)}: no clip can be used; see {report}")
-    prompts = {line.words.text: line.condition for line in coded}
-    prompts[NULL_PROMPT] = cache.add_prompt(NULL_PROMPT)
-    conditions = CachedConditions(prompts, condition_length)
+    texts = {text: path for line in coded for text, path in line.conditions.items()}
+    texts[NULL_PROMPT] = cache.add_prompt(NULL_PROMPT)
+    conditions = CachedConditions(texts, condition_length)
     return Clips([c.words for c in coded], CachedLatents([c.latents for c in coded]), conditions)
 
 
@@ -128,6 +134,7 @@ def _code(entry: Entry, cache: ClipCache, wanted: Wanted) -> _Coded | Skipped:
     try:
         wanted.check(entry)
         words = ClipWords(entry.prompt, entry.caption)
-        return _Coded(words, cache.add_clip(entry.read()), cache.add_prompt(entry.prompt))
+        latents = cache.add_clip(entry.read())
+        return _Coded(words, latents, {t: cache.add_prompt(t) for t in wanted.conditions(entry)})
     except Exception as error:  # a clip's own trouble, whatever decoder or store it comes from
         return Skipped(entry.place, f"{error}" or type(error).__name__)

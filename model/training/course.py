@@ -55,7 +55,13 @@ def clip_course(
     clips = code_clips(
         data.sources,
         ClipCache(data.cache, data.checkpoint, shape, length, processes.device),
-        Wanted(data.split, stage.target == "caption", tokenizer, config.caption_length),
+        Wanted(
+            data.split,
+            needs_caption=stage.target == "caption" or stage.detailed_share > 0,
+            asks_by_caption=stage.detailed_share > 0,
+            tokenizer=tokenizer,
+            caption_length=config.caption_length,
+        ),
         length,
         wanted.run.out_dir / "skipped.jsonl",
         processes,

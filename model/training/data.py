@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from model.flow import corrupt_text, corrupt_video, source_ids
 from model.schedule import shift_sigma
-from model.text import caption_ids, encode_condition
+from model.text import caption_ids, decode_caption, encode_condition
 from model.training.moving_shapes import NUM_PROMPT_FORMS, QUESTIONS, Scene
 from model.training.stage import SampleMode, Stage
 
@@ -143,6 +143,8 @@ def _words(
     if is_open:
         kept = [name for name in ("color", "shape", "motion") if rng.random() < 0.5]
         prompt = scene.open_prompt(kept)
+    if stage.detailed_share and mode != "understand" and rng.random() < stage.detailed_share:
+        prompt = scene.caption()
     if mode == "understand":
         if rng.random() < stage.question_share:
             assert isinstance(scene, Scene), "only scenes answer questions"
@@ -206,6 +208,11 @@ class BatchMaker:
         if samples[0].mode == "video_only":
             return batch
         return self._add_captions(batch, samples, stage, generator)
+
+    def conditions_of(self, token_ids: Tensor) -> Tensor:
+        """Return the condition states (B, c, text_dim) of captions (B, L)."""
+        texts = [decode_caption(self._tokenizer, row) for row in token_ids]
+        return torch.stack([self._conditions[text] for text in texts])
 
     def _add_captions(
         self, batch: Batch, samples: list[Sample], stage: Stage, generator: torch.Generator

@@ -21,7 +21,7 @@ from torch import Generator, Tensor
 from model.denoisers import guided
 from model.rowwise import RowwiseFlow, generators_of
 from model.sampler import JointState, Sampling
-from model.schedule import sigma_grid
+from model.schedule import draft_sigmas, sigma_grid
 from model.text_flow import text_flow_of
 from model.training.data import Batch, BatchMaker, Subject, draw_samples
 from model.training.stage import Stage
@@ -35,7 +35,8 @@ Answers = Callable[[Batch, Sequence[str | None], Sequence[Generator]], tuple[Ten
 NUM_STEPS = (8, 24)
 #: noise level below which rows weigh less: what leads back from an error grows as it falls
 _FULL_WEIGHT_ABOVE = 0.5
-#: noise level of the video below which its caption is learnt; above, there would be many
+#: noise level of the video below which its caption is learnt, unless it is finished; above, there
+#: would be many
 _CAPTION_BELOW = 0.9
 #: one of how many rows is shown as guidance shows it to its other branch, without prompt or words
 _ALONE_EVERY = 3
@@ -47,6 +48,8 @@ class Serving:
 
     video_shift: float
     text_shift: float
+    #: see `model.parts.CheckpointParts`
+    draft_above: float
     #: the largest; smaller ones are used as well
     guidance_scale: float
     #: see `model.denoisers.guided`
@@ -146,21 +149,23 @@ class Rollouts:
         prompts = [None if no else prompt for prompt, no in zip(clips.prompts, alone, strict=True)]
         here = torch.tensor(alone, device=state.latents.device)
         null = self._transformer.null_embeds(clips.condition)
+        asked = self._asked(clips)
         ones = torch.ones(len(here), device=here.device)
         weight = min(1.0, (state.video_sigma / _FULL_WEIGHT_ABOVE) ** 2)
+        is_read = state.video_sigma < _CAPTION_BELOW and state.text_sigma > 0
         shown = Batch(
             state.latents,
             torch.zeros_like(state.latents),  # until there is an answer
             state.video_sigma * ones,
             weight * ones,
-            torch.where(here[:, None, None], null, clips.condition),
+            torch.where(here[:, None, None], null, asked),
             caption=torch.where(here[:, None], clips.noise_caption, state.caption),
             text_sigma=torch.where(here, 1.0, state.text_sigma),
-            text_weight=ones * (state.video_sigma < _CAPTION_BELOW),
+            text_weight=ones * is_read,
             isolate=torch.zeros_like(here),
             caption_mask=torch.ones_like(state.caption, dtype=torch.bool),
         )
-        self._move_on(clips)
+        self._move_on(clips, asked)
         on_cpu = shown.rows(slice(None), torch.device("cpu"))
         velocity, target = self._answers(on_cpu, prompts, clips.generators)
         return replace(shown, velocity=velocity, target=target)
@@ -177,10 +182,13 @@ class Rollouts:
         flow = RowwiseFlow(text_flow_of(self._transformer), generators)
         noise = [torch.randn(drawn.latents.shape[1:], generator=own) for own in generators]
         caption = flow.noise(len(samples), generators[0]).to(device)
+        video_sigmas = sigma_grid(steps, self._serving.video_shift)
         sampling = Sampling(
             JointState(torch.stack(noise).to(device), caption),
-            video_sigmas=sigma_grid(steps, self._serving.video_shift),
-            text_sigmas=sigma_grid(steps, self._serving.text_shift),
+            video_sigmas=video_sigmas,
+            text_sigmas=draft_sigmas(
+                video_sigmas, self._serving.draft_above, self._serving.text_shift
+            ),
             generator=generators[0],
             text_flow=flow,
             rereads=self._serving.rereads,
@@ -189,20 +197,27 @@ class Rollouts:
         condition = drawn.condition.to(device)
         return _Clips(numbers, sampling, prompts, condition, caption, generators, guidance_scale)
 
+    def _asked(self, clips: _Clips) -> Tensor:
+        """Return the condition (B, c, text_dim) of the next step, as `guided` would choose it."""
+        state = clips.sampling.state
+        assert state.caption is not None
+        if state.text_sigma:
+            return clips.condition
+        return self._batches.conditions_of(state.caption).to(clips.condition)
+
     @torch.no_grad()
-    def _move_on(self, clips: _Clips) -> None:
+    def _move_on(self, clips: _Clips, condition: Tensor) -> None:
         denoise = guided(
             self._transformer,
-            clips.condition,
+            condition,
             guidance_scale=clips.guidance_scale,
             guidance_above=self._serving.guidance_above,
             noise_caption=clips.noise_caption,
         )
-        with self._run.precision(clips.condition.device):
+        with self._run.precision(condition.device):
             velocity, logits = denoise(clips.sampling.state)
         assert velocity is not None
-        assert logits is not None
-        clips.sampling.advance(velocity.float(), logits.float())
+        clips.sampling.advance(velocity.float(), None if logits is None else logits.float())
 
 
 def _put(values: Tensor | None, places: Tensor, new: Tensor | None) -> Tensor | None:

@@ -16,6 +16,7 @@ _RANGES = {
     "condition_dropout": (0.0, 1.0),
     "question_share": (0.0, 1.0),
     "open_share": (0.0, 1.0),
+    "detailed_share": (0.0, 1.0),
     "text_weight": (0.0, 1e6),
     "pad_weight": (0.0, 1.0),
     "video_shift": (0.01, 100.0),
@@ -48,6 +49,9 @@ class Stage:
     #: among the other samples, the share whose prompt names only some of what there is to see. In
     #: `text_to_video` their clean text is the target: there a video learns to follow its caption
     open_share: float = 0.1
+    #: among the same, the share whose prompt is the caption itself, whatever `open_share` says: a
+    #: finished draft takes the prompt's place where `guided` is told so, and people write such ones
+    detailed_share: float = 0.0
     #: weight of the text loss; both losses are means over tokens, so 1 balances them as the
     #: paper's lambda_t = N_v / N_t does for sums
     text_weight: float = 0.5

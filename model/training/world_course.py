@@ -107,6 +107,7 @@ def _knowledge(
     asked = Serving(
         pipeline.scheduler.config.shift,
         serving["text_shift"],
+        serving["draft_above"],
         serving["guidance_scale"],
         serving["guidance_above"],
         serving["rereads_caption"],

@@ -21,7 +21,7 @@ from model.training.data import Batch, Sample
 from model.training.moving_shapes import Scene, coverages, render
 from model.training.patch_code import PatchCode
 from model.training.world_outlines import Outlines, tints
-from model.training.world_words import Captions, place_of, prompts, trained
+from model.training.world_words import Captions, place_of, prompts, texts, trained
 
 #: outlines drawn for each motion, shape and size
 NUM_PATHS = 96
@@ -109,7 +109,7 @@ class WorldTargets:
 
 
 def _said_by(prompt: str | None) -> Tensor:
-    return trained().log() + (0 if prompt is None else prompts()[prompt].log())
+    return trained().log() + (0 if prompt is None else texts()[prompt].log())
 
 
 def _linear_code(scenes: Sequence[Scene], latents: Tensor) -> PatchCode:

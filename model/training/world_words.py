@@ -103,3 +103,14 @@ def prompts() -> dict[str, Tensor]:
         for prompt in said:
             tables.setdefault(prompt, torch.zeros(TABLE))[place_of(scene)] = 1.0
     return tables
+
+
+@cache
+def texts() -> dict[str, Tensor]:
+    """Return the same of every prompt and caption."""
+    tables = dict(prompts())
+    for place in places():
+        scene = scene_of(random.Random(0), *place)
+        tables[scene.caption()] = torch.zeros(TABLE)
+        tables[scene.caption()][place_of(scene)] = 1.0
+    return tables

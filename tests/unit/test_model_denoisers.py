@@ -37,6 +37,34 @@ def guidance(transformer, scale, seed=1):
     return guided(transformer, condition(seed), guidance_scale=scale, noise_caption=noise_caption)
 
 
+def test_a_finished_draft_takes_the_prompts_place(transformer, state):
+    asked = []
+
+    def encode(draft):
+        asked.append(draft)
+        return condition(2)
+
+    def velocities(seed, scale, state, **options):
+        noise = torch.randint(66, (1, 10), generator=seeded(7))
+        denoise = guided(
+            transformer, condition(seed), guidance_scale=scale, noise_caption=noise, **options
+        )
+        return [denoise(state)[0] for _ in range(2)]
+
+    finished = JointState(state.latents, state.caption, 0.9, 0.0)
+    for scale in (1.0, 3.0):
+        asked.clear()
+        drafting = velocities(1, scale, state, encode_draft=encode)
+        assert not asked
+        assert torch.equal(drafting[0], velocities(1, scale, state)[0])
+        drafted = velocities(1, scale, finished, encode_draft=encode)
+        assert len(asked) == 1  # for all steps
+        assert asked[0] is finished.caption
+        assert torch.equal(drafted[0], drafted[1])
+        assert torch.equal(drafted[0], velocities(2, scale, finished)[0])
+        assert not torch.equal(drafted[0], velocities(1, scale, finished)[0])
+
+
 def calls(module):
     """Return a list that grows by the arguments of every call of `module`."""
     seen = []

@@ -78,6 +78,7 @@ def test_an_oracle_draws_what_is_asked_and_says_what_it_drew():
     assert figures["edge_width"] < 2.5
     assert figures["color_error"] < 12
     assert shares(generation.paraphrase(trial())) == {"paraphrase": 1}
+    assert shares(generation.detailed(trial())) == {"detailed": 1}
 
 
 def test_open_prompts_are_one_text_for_several_seeds():

@@ -1,5 +1,7 @@
 """A whole checkpoint at work: modes, refusals, files and repeatability."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,37 @@ def test_a_checkpoint_says_down_to_which_noise_it_is_guided(pipeline):
     ]
     assert np.array_equal(frames[0], frames[1])
     assert not np.array_equal(frames[0], frames[2])
+
+
+def conditions(pipeline, **options):
+    """Return the steps of a request, and the text of the condition of every pass but the null's."""
+    seen, run = [], pipeline.encode_condition
+    pipeline.encode_condition = lambda text, *field: seen.append(text) or run(text, *field)
+    try:
+        return generate(pipeline, **options), seen
+    finally:
+        del pipeline.encode_condition
+
+
+@pytest.mark.parametrize("text_flow", ["discrete_uniform", "embedding"])
+def test_a_checkpoint_may_ask_for_the_video_of_its_finished_draft(text_flow):
+    serving = SERVING | {"draft_above": 0.5, "rereads_caption": True}
+    pipeline = tiny_pipeline(serving=serving, text_flow=text_flow)
+    steps, seen = conditions(pipeline, num_inference_steps=8)
+    levels = pipeline.draft_sigmas(8)
+    drafted = levels.index(0.0)
+    assert 0 < drafted < 7
+    draft = pipeline.decode_caption(steps[drafted].token_ids)
+    assert seen == [PROMPT, draft]
+    assert all(torch.equal(a.token_ids, b.token_ids) for a, b in pairwise(steps[drafted - 1 : 7]))
+
+
+@pytest.mark.parametrize("mode", ["text_to_video", "video_only"])
+def test_where_no_caption_is_made_the_prompt_keeps_its_place(mode):
+    pipeline = tiny_pipeline(serving=SERVING | {"draft_above": 0.5})
+    steps, seen = conditions(pipeline, mode=mode)
+    assert seen == [PROMPT]
+    assert torch.equal(steps[-1].latents, generate(tiny_pipeline(), mode=mode)[-1].latents)
 
 
 def test_generated_frames_are_the_decoded_last_latents(pipeline):

@@ -33,12 +33,14 @@ def unsure(state):
 def run(
     denoise=oracle, latents=NOISE, token_ids=DRAFT, video=5, text=5, seed=0, shift=3.0, **options
 ):
+    if isinstance(text, int):
+        text = sigma_grid(text, 1.0)
     return list(
         sample_steps(
             JointState(latents, token_ids),
             denoise,
             video_sigmas=sigma_grid(video, shift) if video else None,
-            text_sigmas=sigma_grid(text, 1.0) if text else None,
+            text_sigmas=text,
             generator=seeded(seed),
             **options,
         )
@@ -166,3 +168,17 @@ def test_a_reread_caption_is_read_off_the_video_in_the_last_step_alone():
 def test_a_given_caption_is_not_reread():
     last = run(token_ids=CAPTION, text=None, rereads=True)[-1]
     assert torch.equal(last.token_ids, CAPTION)
+
+
+@pytest.mark.parametrize("rereads", [False, True])
+def test_a_caption_that_is_finished_before_the_video_waits_for_it(rereads):
+    def denoise(state):
+        velocity, logits = unsure(state)
+        return velocity, logits if state.text_sigma else None
+
+    steps = run(denoise, text=[1.0, 0.5, 0.0, 0.0, 0.0, 0.0], rereads=rereads)
+    _, finished, *waits, last = [step.token_ids for step in steps]
+    assert all(ids is finished for ids in waits)
+    assert torch.equal(finished, unsure(JointState(NOISE, DRAFT, 0.9, 0.5))[1].argmax(-1))
+    assert (last is finished) != rereads
+    torch.testing.assert_close(steps[-1].latents, CLEAN, atol=1e-6, rtol=0)

@@ -72,10 +72,10 @@ def line(name, **fields):
     return {"video": name, "split": "train"} | words | fields
 
 
-def train_stage(folder, checkpoint, source, stage="recall"):
+def train_stage(folder, checkpoint, source, stage="recall", options=""):
     config = folder / "config.toml"
     text = CONFIG.format(folder=folder, checkpoint=checkpoint, source=source, stage=stage)
-    config.write_text(text)
+    config.write_text(text + options)
     return run_stage(stage, config)
 
 
@@ -231,3 +231,17 @@ def test_refinement_needs_captions(trained, tiny_checkpoint, tmp_path):
     with pytest.raises(ValueError, match=r"no clip can be used; see .*skipped\.jsonl"):
         train_stage(tmp_path, tiny_checkpoint, manifest, "refine")
     assert "caption None" in skipped(tmp_path / "runs" / "refine")[0]["error"]
+
+
+def test_captions_are_conditions_where_the_stage_says_so(trained, tiny_checkpoint, tmp_path):
+    clip = str(trained[0] / "a.mp4")
+    options = (
+        "[refine.stage]\nmixture = { joint = 1.0 }\ndetailed_share = 1.0\ncondition_dropout = 0.0"
+    )
+    manifest = write_manifest(tmp_path, [line(clip), line(clip, caption=None)])
+    train_stage(tmp_path, tiny_checkpoint, manifest, "refine", options)
+    assert [row["error"] for row in skipped(tmp_path / "runs" / "refine")] == [
+        "caption None: this stage needs one"
+    ]
+    texts = list((tmp_path / "cache").rglob("text-*"))
+    assert len(texts) == 3  # prompt, caption and the null condition's

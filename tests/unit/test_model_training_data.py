@@ -1,5 +1,6 @@
 """What goes into a batch: which words, which noise, which flags."""
 
+import itertools
 import math
 import random
 from dataclasses import replace
@@ -7,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny_models import seeded, tiny_text_encoder, tiny_tokenizer
-from tiny_training import tiny_batches, tiny_scenes
+from tiny_training import CONFIG, tiny_batches, tiny_scenes
 
 from model.schedule import shift_sigma
-from model.text import encode_condition
+from model.text import caption_ids, encode_condition
 from model.training.data import UNDERSTAND_NOISE, Sample, draw_samples
 from model.training.moving_shapes import NUM_PROMPT_FORMS, QUESTIONS
 from model.training.stage import BASE, CAPABILITY_REFINEMENT, KNOWLEDGE_RECALL, STAGES
@@ -112,6 +113,26 @@ def test_prompts_are_open_as_often_as_the_stage_says():
     named = [p in {scene.prompt(form) for form in range(NUM_PROMPT_FORMS)} for p, scene in prompts]
     # one open prompt in eight leaves out nothing
     assert_share(named, 1 - 0.4 * 7 / 8)
+
+
+def test_prompts_are_captions_as_often_as_the_stage_says():
+    stage = replace(CAPABILITY_REFINEMENT, condition_dropout=0, detailed_share=0.3, open_share=0.4)
+    samples = draw(stage)
+    made = [s for s in samples if s.mode != "understand"]
+    detailed = [s.condition == SCENES[s.index].caption() for s in made]
+    assert_share(detailed, 0.3)
+    for sample in itertools.compress(made, detailed):
+        assert sample.target == sample.condition
+    asked = {s.condition for s in samples if s.mode == "understand"}
+    assert asked == {None, *QUESTIONS.values()}
+
+
+def test_the_condition_of_a_finished_draft_is_that_of_its_text(batches):
+    captions = [SCENES[0].caption(), SCENES[1].caption()]
+    ids = caption_ids(tiny_tokenizer(), captions, CONFIG["caption_length"])
+    samples = [Sample(i, "joint", text, text) for i, text in enumerate(captions)]
+    expected = batches.make(samples, CAPABILITY_REFINEMENT, torch.Generator()).condition
+    assert torch.equal(batches.conditions_of(ids), expected)
 
 
 def test_refinement_answers_questions_as_often_as_it_says_and_truly():

@@ -106,6 +106,21 @@ def test_late_rows_weigh_less_and_early_ones_learn_no_caption(transformer):
     assert min(shown.video_sigma[0].item() for shown in rows) < 0.5
 
 
+def test_a_finished_draft_is_the_prompt_of_its_row_and_of_the_next_step(transformer):
+    rollouts = tiny_rollouts(transformer, STAGE, PLAIN, guidance_scale=1.0, draft_above=0.9)
+    rows = [rollouts.into(a_batch(), WHOLE) for _ in range(24)]
+    assert {shown.text_sigma[0].item() == 0 for shown in rows} == {True, False}
+    for shown in rows:
+        words = tiny_batches().conditions_of(shown.caption[:1])[0]
+        is_other_branch = not shown.condition[0].any()
+        same = torch.equal(shown.condition[0], words)
+        assert same == (shown.text_sigma[0] == 0 and not is_other_branch)
+        assert not same or not shown.text_weight[0]  # to copy is no skill
+    for before, after in itertools.pairwise(rows):
+        if before.text_sigma[0] == 0 and before.video_sigma[0] > after.video_sigma[0]:
+            assert torch.equal(before.caption[0], after.caption[0]) == (after.text_sigma[0] != 1)
+
+
 def test_the_last_row_reads_its_caption_again(transformer):
     rollouts = tiny_rollouts(transformer, STAGE)
     rows = [rollouts.into(a_batch(), WHOLE) for _ in range(60)]

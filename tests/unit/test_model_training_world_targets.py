@@ -62,6 +62,14 @@ def test_a_clean_caption_leaves_the_path_alone(world: CodedWorld) -> None:
     torch.testing.assert_close(velocity[0], expected, atol=2e-3, rtol=0)
 
 
+def test_a_caption_for_a_prompt_leaves_the_path_alone(world: CodedWorld) -> None:
+    scene = world.scenes[1]
+    sample = Sample(1, "video_only", scene.caption(), scene.caption())
+    noisy, velocity = world.batch([sample], 0.97)
+    expected = brute_force(world, 1, noisy[0], 0.97, like(scene, [scene.size], [scene.background]))
+    torch.testing.assert_close(velocity[0], expected, atol=2e-3, rtol=0)
+
+
 def test_a_clean_prompt_in_the_caption_stream_counts_without_a_condition(world: CodedWorld) -> None:
     scene = world.scenes[2]
     noisy, velocity = world.batch([Sample(2, "text_to_video", None, scene.prompt())], 0.97)
