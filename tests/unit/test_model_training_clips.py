@@ -235,9 +235,7 @@ def test_refinement_needs_captions(trained, tiny_checkpoint, tmp_path):
 
 def test_captions_are_conditions_where_the_stage_says_so(trained, tiny_checkpoint, tmp_path):
     clip = str(trained[0] / "a.mp4")
-    options = (
-        "[refine.stage]\nmixture = { joint = 1.0 }\ndetailed_share = 1.0\ncondition_dropout = 0.0"
-    )
+    options = "[refine.stage]\nmixture = { joint = 1.0 }\ndetailed_share = 1.0"
     manifest = write_manifest(tmp_path, [line(clip), line(clip, caption=None)])
     train_stage(tmp_path, tiny_checkpoint, manifest, "refine", options)
     assert [row["error"] for row in skipped(tmp_path / "runs" / "refine")] == [
