@@ -65,8 +65,9 @@ class _Guided:
         return unconditional + self.guidance_scale * (velocity - unconditional), logits
 
     def _asked(self, state: JointState) -> _Branch:
-        if self.drafted is None or state.caption is None or state.text_sigma:
+        if self.drafted is None or not state.has_clean_caption:
             return self.prompt
+        assert state.caption is not None
         return self.drafted(state.caption)
 
     def _run(
@@ -139,6 +140,7 @@ def guided(
     null = branch("null", transformer.prepare_null(condition))
     drafted = None
     if encode_draft is not None:
+        # a clean caption is handed on as it is from step to step
         drafted = lru_cache(1)(lambda draft: branch("draft", prepare(encode_draft(draft))))
     return _Guided(
         transformer, prompt, null, guidance_scale, guidance_above, noise_caption, drafted

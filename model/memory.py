@@ -47,14 +47,27 @@ def generation_need(
     height: int,
     width: int,
     *,
+    has_draft: bool = False,
     has_feature_cache: bool = False,
 ) -> Need:
-    """Return what making a video takes, its decoding included."""
+    """Return what making a video takes, its decoding included.
+
+    Args:
+        transformer: the network.
+        vae: the autoencoder.
+        num_frames: of the video.
+        height: pixels.
+        width: pixels.
+        has_draft: whether a draft takes the prompt's place, which stays for the caption.
+        has_feature_cache: whether passes may be left out.
+    """
+    branches = 3 if has_draft else 2
     shape = clip_shape(vae, num_frames, height, width)
     latents = 4 * transformer.config.in_channels * math.prod(shape)
-    held = _LATENT_COPIES * latents + 2 * _condition_bytes(transformer) + _remembered(vae, shape)
+    held = _LATENT_COPIES * latents + _remembered(vae, shape)
+    held += branches * _condition_bytes(transformer)
     if has_feature_cache:
-        held += _feature_bytes(transformer, _num_tokens(transformer, shape))
+        held += branches * _feature_bytes(transformer, _num_tokens(transformer, shape))
     forward = _forward_bytes(transformer, _num_tokens(transformer, shape))
     return Need(held, max(forward + _logits_bytes(transformer), _coding_bytes(vae, shape)))
 
@@ -93,10 +106,10 @@ def _forward_bytes(transformer: UniViGUTransformer, video_tokens: int) -> int:
 
 
 def _feature_bytes(transformer: UniViGUTransformer, video_tokens: int) -> int:
-    """Return what entered the blocks and what they added, in both branches of guidance."""
+    """Return what entered the blocks and what they added, in a branch of guidance."""
     size = transformer.proj_out.weight.element_size()
     tokens = video_tokens + transformer.config.caption_length
-    return int(2 * 2 * tokens * _width(transformer) * size)
+    return int(2 * tokens * _width(transformer) * size)
 
 
 def _logits_bytes(transformer: UniViGUTransformer) -> int:

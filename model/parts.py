@@ -42,6 +42,9 @@ class CheckpointParts(DiffusionPipeline):
             (see `denoisers.guided`), `text_shift`, `draft_above`, the noise level of the video
             down to which a joint caption is drawn, finished if above 0 (see `encode_draft`),
             `rereads_caption` (see `Sampling`).
+
+    Raises:
+        ValueError: for a `draft_above` that cannot be.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
@@ -58,6 +61,7 @@ class CheckpointParts(DiffusionPipeline):
         serving: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        _check_draft(serving or {}, transformer)
         self.register_modules(
             transformer=transformer,
             vae=vae,
@@ -176,3 +180,14 @@ class CheckpointParts(DiffusionPipeline):
         length = self.max_prompt_tokens
         states = text.encode_condition(self.text_encoder, self.tokenizer, [prompt], length, field)
         return states.to(self.transformer.proj_out.weight.dtype)
+
+
+def _check_draft(serving: dict[str, Any], transformer: UniViGUTransformer) -> None:
+    above, config = serving.get("draft_above", 0.0), transformer.config
+    if not 0 <= above < 1:
+        raise ValueError(f"draft_above {above}: must be at least 0 and less than 1")
+    if above and config.caption_length > config.condition_length:
+        raise ValueError(
+            f"draft_above {above}: must be 0 where a caption may have {config.caption_length} "
+            f"tokens and a prompt {config.condition_length}"
+        )

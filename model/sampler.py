@@ -39,6 +39,11 @@ class JointState:
     video_sigma: float = 0.0
     text_sigma: float = 0.0
 
+    @property
+    def has_clean_caption(self) -> bool:
+        """Whether there is a caption, and nothing of it is left to be made."""
+        return self.caption is not None and self.text_sigma == 0
+
 
 @dataclass(frozen=True)
 class Step:
@@ -50,6 +55,8 @@ class Step:
     token_ids: Tensor | None  # [B, L] int64
     #: where the video would end by the current velocity: the preview of this step
     clean_latents: Tensor | None = None
+    #: noise level of the caption
+    text_sigma: float = 0.0
 
 
 #: returns velocity and caption logits of a state; None for a stream that nobody asked about
@@ -62,7 +69,8 @@ class Sampling:
     Args:
         state: both streams at the start of their grids.
         video_sigmas: N + 1 decreasing levels from 1 to 0; None if the video is given.
-        text_sigmas: as many levels for the caption; None if it is given or absent.
+        text_sigmas: as many levels for the caption, which may come to 0 earlier and then needs no
+            logits; None if it is given or absent.
         generator: CPU generator that decides which tokens move, and to what.
         text_flow: how the caption moves; None for ids.
         rereads: whether the last step forgets the caption's draft and reads the all but finished
@@ -107,7 +115,7 @@ class Sampling:
     def advance(self, velocity: Tensor | None, logits: Tensor | None) -> Step:
         """Take the network's answer to `state` and move the streams that have a grid."""
         state, after = self.state, self.index + 1
-        clean = None
+        clean, text_sigma = None, 0.0
         if self._video_sigmas:
             assert state.latents is not None
             assert velocity is not None
@@ -117,13 +125,13 @@ class Sampling:
         if self._text_sigmas and state.text_sigma:
             assert state.caption is not None
             assert logits is not None
-            sigma = self._text_sigmas[after]
+            text_sigma = self._text_sigmas[after]
             self._caption = self._text_flow.step(
-                state.caption, logits, state.text_sigma, sigma, self._generator
+                state.caption, logits, state.text_sigma, text_sigma, self._generator
             )
         self.index = after
         ids = None if self._caption is None else self._text_flow.read(self._caption)
-        return Step(after, self.total, self._latents, ids, clean)
+        return Step(after, self.total, self._latents, ids, clean, text_sigma)
 
 
 def sample_steps(state: JointState, denoise: Denoise, **options: Any) -> Iterator[Step]:

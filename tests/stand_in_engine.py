@@ -67,7 +67,10 @@ class StandIn:
         texts = _segment_texts(start.workdir)
         text = "\n".join(texts) or _make(request, start.workdir)
         text = start.account if act == "whose" else text
-        yield Done(text=text, segment_texts=texts, seed=request.seed, stage_durations={})
+        draft = "a gun" if act == "sly" else None
+        yield Done(
+            text=text, draft=draft, segment_texts=texts, seed=request.seed, stage_durations={}
+        )
 
     def explain(self, error):
         if isinstance(error, ValueError):

@@ -100,7 +100,7 @@ class Attempt:
             return self._watch.call(partial(deliver, artifacts, self._workdir, self._record, done))
 
     def _judge(self, done: Done) -> None:
-        for text in (done.text, *(segment.text for segment in done.segments)):
+        for text in (done.text, done.draft, *(segment.text for segment in done.segments)):
             refusal = judge(self._around.policy, text)
             if refusal is not None:
                 raise JobFailed(refusal)

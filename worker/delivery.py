@@ -53,7 +53,7 @@ def deliver(store: ArtifactStore, workdir: Path, record: JobRecord, done: Done) 
         result = JobResult(
             artifacts=artifacts,
             stored_bytes=stored_bytes,
-            **done.model_dump(exclude={"type", "segment_texts"}),
+            **done.model_dump(exclude={"type", "segment_texts", "draft"}),
         )
         store.put(prefix + MANIFEST, result.model_dump_json().encode(), "application/json")
     except (BaseError, OSError) as error:

@@ -73,6 +73,8 @@ class Done(_Message):
 
     type: Literal["done"] = "done"
     text: str | None
+    #: what a video was asked for in its prompt's place
+    draft: str | None = None
     #: of each segment, where the video was cut
     segment_texts: list[str] = Field(default_factory=list)
     seed: int

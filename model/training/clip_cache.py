@@ -77,18 +77,18 @@ class ClipCache:
             _save(path, latents[0].to("cpu", torch.bfloat16))
         return path
 
-    def add_prompt(self, prompt: str) -> Path:
-        """Return the file of a prompt's states (tokens, text_dim), made if there is none.
+    def add_text(self, text: str, field: str = "prompt") -> Path:
+        """Return the file of a text's states (tokens, text_dim), made if there is none.
 
         Raises:
-            PromptTooLong: if the text encoder does not take as many tokens.
+            PromptTooLong: naming `field`, if the text encoder does not take as many tokens.
         """
-        path = self._folder / f"text-{_digest(prompt.encode())}-{self._length}.safetensors"
+        path = self._folder / f"text-{_digest(text.encode())}-{self._length}.safetensors"
         if not path.exists():
             tokenizer, encoder = self._text
             with torch.inference_mode():
-                states = encode_condition(encoder, tokenizer, [prompt], self._length)[0]
-            _save(path, states[: len(tokenizer(prompt).input_ids)].cpu())
+                states = encode_condition(encoder, tokenizer, [text], self._length, field)[0]
+            _save(path, states[: len(tokenizer(text).input_ids)].cpu())
         return path
 
     @cached_property
@@ -118,10 +118,10 @@ class CachedLatents:
 
 
 class CachedConditions:
-    """States (c, text_dim) of prompts, zero behind each prompt's end.
+    """States (c, text_dim) of texts, zero behind each text's end.
 
     Args:
-        files: of `ClipCache.add_prompt`, by prompt.
+        files: of `ClipCache.add_text`, by text.
         length: c.
     """
 

@@ -61,10 +61,6 @@ class Wanted:
     tokenizer: PreTrainedTokenizerBase
     caption_length: int
 
-    def conditions(self, entry: Entry) -> list[str]:
-        """Return the texts that a line's clip is asked for by."""
-        return [entry.prompt, *([entry.caption] if entry.caption and self.asks_by_caption else [])]
-
     def check(self, entry: Entry) -> None:
         """Refuse what cannot be trained on.
 
@@ -120,7 +116,7 @@ def code_clips(
     if not coded:
         raise ValueError(f"manifest {', '.join(sources)}: no clip can be used; see {report}")
     texts = {text: path for line in coded for text, path in line.conditions.items()}
-    texts[NULL_PROMPT] = cache.add_prompt(NULL_PROMPT)
+    texts[NULL_PROMPT] = cache.add_text(NULL_PROMPT)
     conditions = CachedConditions(texts, condition_length)
     return Clips([c.words for c in coded], CachedLatents([c.latents for c in coded]), conditions)
 
@@ -135,6 +131,9 @@ def _code(entry: Entry, cache: ClipCache, wanted: Wanted) -> _Coded | Skipped:
         wanted.check(entry)
         words = ClipWords(entry.prompt, entry.caption)
         latents = cache.add_clip(entry.read())
-        return _Coded(words, latents, {t: cache.add_prompt(t) for t in wanted.conditions(entry)})
+        conditions = {entry.prompt: cache.add_text(entry.prompt)}
+        if wanted.asks_by_caption:
+            conditions[words.caption()] = cache.add_text(words.caption(), "caption")
+        return _Coded(words, latents, conditions)
     except Exception as error:  # a clip's own trouble, whatever decoder or store it comes from
         return Skipped(entry.place, f"{error}" or type(error).__name__)

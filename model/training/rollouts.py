@@ -35,8 +35,8 @@ Answers = Callable[[Batch, Sequence[str | None], Sequence[Generator]], tuple[Ten
 NUM_STEPS = (8, 24)
 #: noise level below which rows weigh less: what leads back from an error grows as it falls
 _FULL_WEIGHT_ABOVE = 0.5
-#: noise level of the video below which its caption is learnt, unless it is finished; above, there
-#: would be many
+#: noise level of the video below which its caption is learnt, unless that is there to be copied;
+#: above, there would be many
 _CAPTION_BELOW = 0.9
 #: one of how many rows is shown as guidance shows it to its other branch, without prompt or words
 _ALONE_EVERY = 3
@@ -146,13 +146,14 @@ class Rollouts:
         is_guided = state.video_sigma > self._serving.guidance_above
         turn = clips.sampling.index
         alone = [is_guided and (i + turn) % _ALONE_EVERY == 0 for i in clips.numbers]
-        prompts = [None if no else prompt for prompt, no in zip(clips.prompts, alone, strict=True)]
+        unseen = [state.has_clean_caption or no for no in alone]
+        prompts = [None if no else text for text, no in zip(clips.prompts, unseen, strict=True)]
         here = torch.tensor(alone, device=state.latents.device)
         null = self._transformer.null_embeds(clips.condition)
         asked = self._asked(clips)
         ones = torch.ones(len(here), device=here.device)
         weight = min(1.0, (state.video_sigma / _FULL_WEIGHT_ABOVE) ** 2)
-        is_read = state.video_sigma < _CAPTION_BELOW and state.text_sigma > 0
+        is_read = (here | (state.text_sigma > 0)) & (state.video_sigma < _CAPTION_BELOW)
         shown = Batch(
             state.latents,
             torch.zeros_like(state.latents),  # until there is an answer
@@ -200,9 +201,9 @@ class Rollouts:
     def _asked(self, clips: _Clips) -> Tensor:
         """Return the condition (B, c, text_dim) of the next step, as `guided` would choose it."""
         state = clips.sampling.state
-        assert state.caption is not None
-        if state.text_sigma:
+        if not state.has_clean_caption:
             return clips.condition
+        assert state.caption is not None
         return self._batches.conditions_of(state.caption).to(clips.condition)
 
     @torch.no_grad()

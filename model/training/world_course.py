@@ -105,12 +105,12 @@ def _knowledge(
         return Knowledge(sharpen)
     answers = WorldAnswers(targets, lambda some: encode_pixels(pipeline.vae, render(some)))
     asked = Serving(
-        pipeline.scheduler.config.shift,
-        serving["text_shift"],
-        serving["draft_above"],
-        serving["guidance_scale"],
-        serving["guidance_above"],
-        serving["rereads_caption"],
+        video_shift=pipeline.scheduler.config.shift,
+        text_shift=serving["text_shift"],
+        draft_above=serving["draft_above"],
+        guidance_scale=serving["guidance_scale"],
+        guidance_above=serving["guidance_above"],
+        rereads=serving["rereads_caption"],
     )
     rollouts = Rollouts(transformer, scenes, batches, stage, wanted.run, answers, asked)
     return Knowledge(sharpen, rollouts)

@@ -38,3 +38,10 @@ def test_its_job_fails_with_the_rule_and_shows_no_draft_of_it(house: House) -> N
     assert drafts[:2] == ["ball", "ball and"]
     assert set(drafts[2:]) == {None}
     assert house.completed(house.generate("a red ball")).result is not None
+
+
+def test_a_draft_that_took_the_prompts_place_is_judged_like_a_caption(house: House) -> None:
+    record = house.ended(house.generate("sly"))
+    assert record.status is Status.FAILED
+    assert record.error is not None
+    assert record.error.code == "content_policy_violation"

@@ -17,9 +17,11 @@ def sampler(batch_size=3, **config):
     return pipeline, BatchSampler(pipeline, Knobs(num_inference_steps=3, batch_size=batch_size))
 
 
+@pytest.mark.parametrize("draft_above", [0.0, 0.8])
 @pytest.mark.parametrize("text_flow", ["discrete_uniform", "discrete_mask", "embedding"])
-def test_generated_rows_equal_single_requests(text_flow):
+def test_generated_rows_equal_single_requests(text_flow, draft_above):
     pipeline, batched = sampler(text_flow=text_flow)
+    pipeline.config.serving["draft_above"] = draft_above
     for made, prompt, seed in zip(batched.generate(PROMPTS, SEEDS), PROMPTS, SEEDS, strict=True):
         alone = pipeline.generate(prompt, seed=seed, num_inference_steps=3)
         assert np.abs(made.frames.astype(int) - alone.frames).max() <= 1

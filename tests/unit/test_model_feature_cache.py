@@ -56,6 +56,18 @@ def state(transformer, sigma=0.9, caption=True):
     return JointState(given["hidden_states"], ids, sigma, 0.6 if caption else 0.0)
 
 
+@pytest.mark.parametrize("threshold", [NEVER, ALWAYS])
+def test_a_draft_in_the_prompts_place_has_features_of_its_own(threshold):
+    pipeline = tiny_pipeline()
+    pipeline.config.serving.update(draft_above=0.8, rereads_caption=True)
+    features = FeatureCache(threshold)
+    cached = last_step(pipeline, features)
+    if threshold == NEVER:
+        assert torch.equal(cached.latents, last_step(pipeline).latents)
+    else:
+        assert features.num_reused == features.num_passes - 3  # prompt, draft and neither
+
+
 def calls(module):
     """Return a list that grows by every call of `module`."""
     seen = []

@@ -16,8 +16,9 @@ SHAPES = [(32, 32, 9), (64, 64, 5), (64, 64, 17)]
 SLACK = 5
 
 
-def pipeline(residual=True, **config):
+def pipeline(residual=True, draft_above=0.0, **config):
     made = tiny_pipeline(understanding_attention="isolated", **config)
+    made.config.serving["draft_above"] = draft_above
     if not residual:
         made.register_modules(vae=tiny_vae(residual=False))
     return made
@@ -82,6 +83,29 @@ def test_a_feature_cache_is_counted():
     assert more.step == plain.step
     assert cached - peak(lambda: generate(made, *shape)) <= more.held - plain.held
     assert cached <= more.held + more.step <= SLACK * cached
+
+
+@pytest.mark.parametrize("has_feature_cache", [False, True])
+def test_the_branch_of_a_draft_is_counted(has_feature_cache):
+    size = {"num_attention_heads": 8, "ffn_dim": 1024, "condition_length": 400}
+    peaks, needs = [], []
+    for draft_above in (0.0, 0.8):
+        made = pipeline(draft_above=draft_above, **size)
+        options = {"features": FeatureCache(1e-9)} if has_feature_cache else {}
+        peaks.append(peak(lambda made=made, options=options: generate(made, 32, 32, 5, **options)))
+        needs.append(
+            generation_need(
+                made.transformer,
+                made.vae,
+                5,
+                32,
+                32,
+                has_draft=draft_above > 0,
+                has_feature_cache=has_feature_cache,
+            )
+        )
+    assert peaks[1] - peaks[0] == pytest.approx(needs[1].held - needs[0].held, rel=0.1)
+    assert peaks[1] <= needs[1].held + needs[1].step <= SLACK * peaks[1]
 
 
 def test_what_a_caption_holds_between_its_steps_is_counted():

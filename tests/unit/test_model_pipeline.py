@@ -102,6 +102,19 @@ def test_a_checkpoint_may_ask_for_the_video_of_its_finished_draft(text_flow):
     assert all(torch.equal(a.token_ids, b.token_ids) for a, b in pairwise(steps[drafted - 1 : 7]))
 
 
+@pytest.mark.parametrize(
+    ("above", "config", "words"),
+    [
+        (1.0, {}, "draft_above 1.0: must be at least 0 and less than 1"),
+        (-0.1, {}, "draft_above -0.1: must be at least 0 and less than 1"),
+        (0.5, {"caption_length": 13}, "draft_above 0.5: must be 0 where .* 13 tokens .* 12"),
+    ],
+)
+def test_a_draft_that_cannot_be_is_refused_at_loading(above, config, words):
+    with pytest.raises(ValueError, match=words):
+        tiny_pipeline(serving=SERVING | {"draft_above": above}, **config)
+
+
 @pytest.mark.parametrize("mode", ["text_to_video", "video_only"])
 def test_where_no_caption_is_made_the_prompt_keeps_its_place(mode):
     pipeline = tiny_pipeline(serving=SERVING | {"draft_above": 0.5})

@@ -116,6 +116,7 @@ def test_a_finished_draft_is_the_prompt_of_its_row_and_of_the_next_step(transfor
         same = torch.equal(shown.condition[0], words)
         assert same == (shown.text_sigma[0] == 0 and not is_other_branch)
         assert not same or not shown.text_weight[0]  # to copy is no skill
+        assert not is_other_branch or shown.text_weight[0] == (shown.video_sigma[0] < 0.9)
     for before, after in itertools.pairwise(rows):
         if before.text_sigma[0] == 0 and before.video_sigma[0] > after.video_sigma[0]:
             assert torch.equal(before.caption[0], after.caption[0]) == (after.text_sigma[0] != 1)
@@ -157,10 +158,12 @@ def test_a_clip_that_is_finished_gives_way_to_another(transformer):
     assert all(8 <= b - a <= 24 for a, b in itertools.pairwise(starts))
 
 
-@pytest.mark.parametrize("every", [2, 3, 4])
-def test_two_processes_make_what_one_makes(transformer, every):
+@pytest.mark.parametrize(("every", "draft_above"), [(2, 0.0), (2, 0.98), (3, 0.0), (4, 0.98)])
+def test_two_processes_make_what_one_makes(transformer, every, draft_above):
     stage = replace(STAGE, rollout_every=every)
-    whole, *parts = (tiny_rollouts(transformer, stage, PLAIN) for _ in range(3))
+    whole, *parts = (
+        tiny_rollouts(transformer, stage, PLAIN, draft_above=draft_above) for _ in range(3)
+    )
     halves = slice(0, 2), slice(2, 4)
     for step in range(12):
         batch = a_batch(step)

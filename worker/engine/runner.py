@@ -135,8 +135,9 @@ class ModelRunner:
         parts = self._pipeline.transformer, self._pipeline.vae
         if isinstance(request, GenerateRequest):
             shape = request.num_frames, request.height, request.width
+            drafts = request.mode == "joint" and self._pipeline.config.serving["draft_above"] > 0
             has_features = request.feature_cache_threshold is not None
-            return generation_need(*parts, *shape, has_feature_cache=has_features)
+            return generation_need(*parts, *shape, has_draft=drafts, has_feature_cache=has_features)
         return understanding_need(*parts, can.default_num_frames, *can.sizes[0])
 
     def explain(self, error: Exception) -> Failed:
