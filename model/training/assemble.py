@@ -20,7 +20,7 @@ MOVING_SHAPES_SERVING: dict[str, Any] = {
     "fps": FPS,
     "num_inference_steps": 36,
     "max_num_inference_steps": 100,
-    "understand_steps": 1,
+    "understand_steps": 2,
     "guidance_scale": 10.0,
     "guidance_above": 0.75,
     "text_shift": 0.3,
