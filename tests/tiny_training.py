@@ -65,13 +65,21 @@ def tiny_rollouts(
 
     def answers(noisy, prompts, generators):
         assert len(prompts) == len(generators) == len(noisy.latents)
-        for prompt, condition in zip(prompts, noisy.condition, strict=True):
-            assert prompt is None or condition.any()
+        rows = zip(prompts, noisy.condition, noisy.text_sigma, strict=True)
+        for prompt, condition, text_sigma in rows:
+            assert (prompt is None) == ((condition == 0).all() or text_sigma == 0)
         return noisy.latents / noisy.video_sigma.view(-1, 1, 1, 1, 1), torch.ones_like(
             noisy.caption
         )
 
-    serving = Serving(8.0, 0.3, draft_above, guidance_scale, guidance_above, rereads=True)
+    serving = Serving(
+        video_shift=8.0,
+        text_shift=0.3,
+        draft_above=draft_above,
+        guidance_scale=guidance_scale,
+        guidance_above=guidance_above,
+        rereads=True,
+    )
     return Rollouts(transformer, tiny_scenes(), tiny_batches(), stage, run, answers, serving)
 
 

@@ -48,8 +48,7 @@ class Captions:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, length: int) -> None:
-        texts = [scene_of(random.Random(0), *place).caption() for place in places()]
-        self.ids = caption_ids(tokenizer, texts, length).view(*TABLE, length)
+        self.ids = caption_ids(tokenizer, captions(), length).view(*TABLE, length)
         self._vocab_size = len(tokenizer)
 
     def log_likelihood(self, noisy: Tensor, sigma: float) -> Tensor:
@@ -84,6 +83,12 @@ def place_of(scene: Scene) -> tuple[int, int, int, int, int]:
 
 
 @cache
+def captions() -> list[str]:
+    """Return the captions of the entries of a table, in their order."""
+    return [scene_of(random.Random(0), *place).caption() for place in places()]
+
+
+@cache
 def trained() -> Tensor:
     """Return a table of 1 for what training shows and 0 for the hold-out."""
     seen = [not is_held_out(color, shape, motion) for motion, shape, _, color, _ in places()]
@@ -108,9 +113,5 @@ def prompts() -> dict[str, Tensor]:
 @cache
 def texts() -> dict[str, Tensor]:
     """Return the same of every prompt and caption."""
-    tables = dict(prompts())
-    for place in places():
-        scene = scene_of(random.Random(0), *place)
-        tables[scene.caption()] = torch.zeros(TABLE)
-        tables[scene.caption()][place_of(scene)] = 1.0
-    return tables
+    one_each = torch.eye(len(captions())).view(-1, *TABLE)
+    return prompts() | dict(zip(captions(), one_each, strict=True))
