@@ -23,7 +23,7 @@ from diffusers import AutoencoderKLWan
 from torch import Tensor
 
 from model.latents import decode_chunks
-from model.training.moving_shapes import NUM_FRAMES, Scene, render, sample_scene
+from model.training.moving_shapes import NUM_FRAMES, Scene, coverages, render, sample_scene
 from model.training.optimizers import KernelOptimizers
 from model.training.patch_code import BLOCK, LATENT_CHANNELS, PatchCode
 
@@ -31,8 +31,8 @@ from model.training.patch_code import BLOCK, LATENT_CHANNELS, PatchCode
 _LATENT_NOISE = 0.05
 #: how strongly latents are held to the linear code: while it is learned, and afterwards
 _CODE_WEIGHTS = (1.0, 0.1)
-#: of large objects, how many are passed over: small ones are where outlines are lost
-_LARGE_LEFT_OUT = 0.4
+#: pixels around an object in which what is drawn is taken for its own
+_MARGIN = 2
 _WINDOW = 9  # frames
 _GRADIENT_CLIP = 0.5
 _EMA_DECAY = 0.995
@@ -43,7 +43,7 @@ class AutoencoderRun:
     """One training run of the autoencoder; every field has its unit in its name or is a count.
 
     Raises:
-        ValueError: if no steps are left to train end to end.
+        ValueError: if no steps are left to train end to end, or a decoder has no encoder.
     """
 
     out_dir: Path
@@ -56,9 +56,15 @@ class AutoencoderRun:
     seed: int = 0
     #: autoencoder folder to go on from, end to end with `code_steps` 0
     init_from: Path | None = None
+    #: whether the encoder, and so every latent, stays as it is
+    decoder_only: bool = False
+    #: weight of what an object's area is off by, frame by frame, once the code is learned
+    area_weight: float = 0.0
     save_every: int = 100
 
     def __post_init__(self) -> None:
+        if self.decoder_only and (self.code_steps or not self.init_from):
+            raise ValueError("decoder_only true: needs init_from and code_steps 0")
         if self.code_steps >= self.num_steps:
             raise ValueError(
                 f"code_steps {self.code_steps}: must be less than num_steps {self.num_steps}"
@@ -107,12 +113,14 @@ def train_autoencoder(run: AutoencoderRun) -> Iterator[dict[str, float]]:
     vae = new_autoencoder()
     if run.init_from:
         vae = AutoencoderKLWan.from_pretrained(run.init_from)
+    for part in (vae.encoder, vae.quant_conv):
+        part.requires_grad_(not run.decoder_only)
     average = deepcopy(vae).requires_grad_(False)
     optimizers = KernelOptimizers(vae, run.learning_rate)
     started = time.monotonic()
     with (out / "log.jsonl").open("a") as log:
         for step in range(run.num_steps):
-            losses = _step(vae, code, _draw_clips(rng, run, step), step < run.code_steps)
+            losses = _step(vae, code, _draw_clips(rng, run, step), run, step < run.code_steps)
             losses["total"].backward()
             torch.nn.utils.clip_grad_norm_(vae.parameters(), _GRADIENT_CLIP)
             optimizers.step(run.learning_rate * _warm_cosine(step, run))
@@ -132,24 +140,42 @@ def _warm_cosine(step: int, run: AutoencoderRun) -> float:
     return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / run.num_steps)))
 
 
-def _draw_clips(rng: random.Random, run: AutoencoderRun, step: int) -> Tensor:
-    """Render a batch: short windows at first, whole clips in the last fifth."""
+def _draw_clips(rng: random.Random, run: AutoencoderRun, step: int) -> tuple[Tensor, Tensor]:
+    """Render a batch and its coverages: short windows at first, whole clips in the last fifth."""
     scenes: list[Scene] = []
     while len(scenes) < run.batch_size:
         scene = sample_scene(rng)
-        if scene.size == "small" or rng.random() >= _LARGE_LEFT_OUT:
+        if rng.random() < _kept(scene):
             scenes.append(scene)
-    clips = render(scenes)
+    clips, covered = render(scenes), coverages(scenes)
     if 5 * step >= 4 * run.num_steps:
-        return clips
+        return clips, covered
     start = rng.randint(0, NUM_FRAMES - _WINDOW)
-    return clips[:, :, start : start + _WINDOW]
+    window = slice(start, start + _WINDOW)
+    return clips[:, :, window], covered[:, window]
+
+
+def _kept(scene: Scene) -> float:
+    """Return how many of such scenes to learn from: those most of whose outlines are lost all."""
+    share = 1.0
+    if scene.size == "large":
+        share *= 0.3
+    if scene.shape in ("circle", "square"):
+        share *= 0.5
+    if scene.motion != "still":
+        share *= 0.5
+    return share
 
 
 def _step(
-    vae: AutoencoderKLWan, code: PatchCode, clips: Tensor, learns_code: bool
+    vae: AutoencoderKLWan,
+    code: PatchCode,
+    drawn: tuple[Tensor, Tensor],
+    run: AutoencoderRun,
+    learns_code: bool,
 ) -> dict[str, Tensor]:
     """Return the losses; the decoder reads the code while that is learned, then the encoder."""
+    clips, covered = drawn
     target = code.encode(clips)
     with torch.autocast("cpu", torch.bfloat16):
         latents = vae.encode(clips).latent_dist.mean.float()
@@ -164,9 +190,26 @@ def _step(
         "pixels": 4 * error.square().mean()
         + 0.1 * error.abs().mean()
         + error.diff(dim=2).square().mean(),
+        "area": _area_error(error, covered).square().mean(),
     }
     losses["total"] = losses["pixels"] + _CODE_WEIGHTS[not learns_code] * losses["code"]
+    if not learns_code:
+        losses["total"] = losses["total"] + run.area_weight * losses["area"]
     return losses
+
+
+def _area_error(error: Tensor, covered: Tensor) -> Tensor:
+    """Return by how much of its own area too much of each colour is drawn around an object.
+
+    Args:
+        error: (N, 3, F, H, W) of pixels in [-1, 1].
+        covered: (N, F, H, W) in [0, 1], how much of a pixel the object covers.
+
+    Returns:
+        (N, 3, F).
+    """
+    near = F.max_pool2d(covered, 2 * _MARGIN + 1, 1, _MARGIN)
+    return (error * near[:, None]).sum((3, 4)) / covered.sum((2, 3))[:, None]
 
 
 @torch.no_grad()

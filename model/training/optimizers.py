@@ -50,12 +50,15 @@ class Optimizers:
 
 
 class KernelOptimizers:
-    """Muon for the kernels of convolutions, each as a matrix with a row per output; else AdamW."""
+    """Muon for the kernels of convolutions, each as a matrix with a row per output; else AdamW.
+
+    Frozen weights are nobody's.
+    """
 
     def __init__(self, network: torch.nn.Module, rate: float) -> None:
         self._kernels: list[tuple[torch.nn.Parameter, torch.nn.Parameter]] = []
         others: list[torch.nn.Parameter] = []
-        for parameter in network.parameters():
+        for parameter in filter(lambda each: each.requires_grad, network.parameters()):
             if parameter.ndim > 2 and min(parameter.flatten(1).shape) >= _LEAST_SIDE:
                 matrix = torch.nn.Parameter(parameter.data.flatten(1))  # shares its memory
                 self._kernels.append((parameter, matrix))

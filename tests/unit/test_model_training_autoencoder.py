@@ -10,19 +10,24 @@ from tiny_models import tiny_vae
 
 from model.training.autoencoder import (
     AutoencoderRun,
+    _area_error,
     _step,
     new_autoencoder,
     reconstruction_psnr,
     train_autoencoder,
 )
-from model.training.moving_shapes import render, sample_scene
+from model.training.moving_shapes import coverages, render, sample_scene
 from model.training.optimizers import KernelOptimizers
 from model.training.patch_code import PatchCode
 
 
-def world(count):
+def scenes(count):
     rng = random.Random(0)
-    return render([sample_scene(rng) for _ in range(count)], side=32)
+    return [sample_scene(rng) for _ in range(count)]
+
+
+def world(count):
+    return render(scenes(count), side=32)
 
 
 def test_demo_autoencoder_is_small_and_leaves_latents_as_they_are():
@@ -63,13 +68,45 @@ def test_training_reports_every_step_and_what_it_saves(run):
 
 
 @pytest.mark.parametrize("learns_code", [True, False])
-def test_pixels_reach_the_encoder_only_once_the_code_is_learned(learns_code):
+def test_pixels_reach_the_encoder_only_once_the_code_is_learned(tmp_path, learns_code):
     vae, clips = new_autoencoder(), world(2)[:, :, :5]
-    losses = _step(vae, PatchCode.fit(clips), clips, learns_code)
-    losses["pixels"].backward()
+    drawn = clips, coverages(scenes(2), side=32)[:, :5]
+    run = AutoencoderRun(tmp_path, area_weight=6.0)
+    losses = _step(vae, PatchCode.fit(clips), drawn, run, learns_code)
+    (losses["pixels"] + losses["area"]).backward()
     assert all((p.grad is None) == learns_code for p in vae.encoder.conv_in.parameters())
-    weight = 1 if learns_code else 0.1
-    assert losses["total"] == losses["pixels"] + weight * losses["code"]
+    expected = losses["pixels"] + (
+        losses["code"] if learns_code else 0.1 * losses["code"] + 6 * losses["area"]
+    )
+    assert torch.equal(losses["total"], expected)
+
+
+def test_the_area_is_off_by_what_is_drawn_too_much_beside_the_object():
+    covered = torch.zeros(1, 2, 16, 16)
+    covered[:, :, 4:8, 4:8] = 1
+    error = torch.zeros(1, 3, 2, 16, 16)
+    error[0, 0, 1, 8, 4:8] = 0.5  # four pixels below it, half red
+    error[0, :, :, 12:] = 1  # the ground far away is none of it
+    assert _area_error(error, covered)[0].tolist() == [[0, 0.5 * 4 / 16], [0, 0], [0, 0]]
+
+
+def test_a_decoder_alone_leaves_the_latents_as_they_are(run, tmp_path):
+    start = run[0].out_dir
+    alone = AutoencoderRun(
+        tmp_path, 1, 0, 1, warmup_steps=1, init_from=start, decoder_only=True, area_weight=6.0
+    )
+    list(train_autoencoder(alone))
+    before, after = (AutoencoderKLWan.from_pretrained(each) for each in (start, tmp_path))
+    trained = dict(after.named_parameters())
+    still = {n for n, p in before.named_parameters() if torch.equal(p, trained[n])}
+    parts = {n for n, _ in before.named_parameters() if n.startswith(("encoder.", "quant_conv."))}
+    assert still == parts
+
+
+@pytest.mark.parametrize("other", [{"code_steps": 0}, {"init_from": "vae"}])
+def test_a_decoder_has_an_encoder_to_go_with(tmp_path, other):
+    with pytest.raises(ValueError, match="decoder_only true: needs init_from and code_steps 0"):
+        AutoencoderRun(tmp_path, decoder_only=True, **other)
 
 
 def test_muon_has_the_kernels_and_no_gain_of_a_norm():
