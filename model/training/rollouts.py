@@ -34,7 +34,7 @@ Answers = Callable[[Batch, Sequence[str | None], Sequence[Generator]], tuple[Ten
 #: steps of a clip, fewer than it is served with: neighbours teach much the same
 NUM_STEPS = (8, 24)
 #: noise level below which rows weigh less: what leads back from an error grows as it falls
-_FULL_WEIGHT_ABOVE = 0.5
+_FULL_WEIGHT_ABOVE = 0.25
 #: noise level of the video below which its caption is learnt, unless that is there to be copied;
 #: above, there would be many
 _CAPTION_BELOW = 0.9
