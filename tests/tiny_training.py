@@ -58,9 +58,17 @@ def tiny_batches(count=12, **config):
     )
 
 
-def tiny_rollouts(
-    transformer, stage, run=RUN, guidance_scale=4.0, guidance_above=0.0, draft_above=0.0
-):
+SERVING = Serving(
+    video_shift=8.0,
+    text_shift=0.3,
+    draft_above=0.0,
+    guidance_scale=4.0,
+    guidance_above=0.0,
+    rereads=True,
+)
+
+
+def tiny_rollouts(transformer, stage, run=RUN, **asked):
     """Return rollouts of a tiny network, for which black is the best answer to anything."""
 
     def answers(noisy, prompts, generators):
@@ -72,14 +80,7 @@ def tiny_rollouts(
             noisy.caption
         )
 
-    serving = Serving(
-        video_shift=8.0,
-        text_shift=0.3,
-        draft_above=draft_above,
-        guidance_scale=guidance_scale,
-        guidance_above=guidance_above,
-        rereads=True,
-    )
+    serving = replace(SERVING, **asked)
     return Rollouts(transformer, tiny_scenes(), tiny_batches(), stage, run, answers, serving)
 
 

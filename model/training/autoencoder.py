@@ -156,7 +156,7 @@ def _draw_clips(rng: random.Random, run: AutoencoderRun, step: int) -> tuple[Ten
 
 
 def _kept(scene: Scene) -> float:
-    """Return how many of such scenes to learn from: those most of whose outlines are lost all."""
+    """Return what share of such scenes to learn from: all of those that are drawn worst."""
     share = 1.0
     if scene.size == "large":
         share *= 0.3
