@@ -23,7 +23,7 @@ from diffusers import AutoencoderKLWan
 from torch import Tensor
 
 from model.latents import decode_chunks
-from model.training.moving_shapes import NUM_FRAMES, Scene, coverages, render, sample_scene
+from model.training.moving_shapes import NUM_FRAMES, Scene, coverages, painted, render, sample_scene
 from model.training.optimizers import KernelOptimizers
 from model.training.patch_code import BLOCK, LATENT_CHANNELS, PatchCode
 
@@ -147,7 +147,8 @@ def _draw_clips(rng: random.Random, run: AutoencoderRun, step: int) -> tuple[Ten
         scene = sample_scene(rng)
         if rng.random() < _kept(scene):
             scenes.append(scene)
-    clips, covered = render(scenes), coverages(scenes)
+    covered = coverages(scenes)
+    clips = painted(scenes, covered)
     if 5 * step >= 4 * run.num_steps:
         return clips, covered
     start = rng.randint(0, NUM_FRAMES - _WINDOW)

@@ -193,10 +193,14 @@ def render(scenes: Sequence[Scene], side: int = SIDE, num_frames: int = NUM_FRAM
     Returns:
         (N, 3, num_frames, side, side) float32 in [-1, 1].
     """
-    coverage = coverages(scenes, side, num_frames)[:, None]
+    return painted(scenes, coverages(scenes, side, num_frames))
+
+
+def painted(scenes: Sequence[Scene], covered: Tensor) -> Tensor:
+    """Return clips like `render`'s of scenes whose `coverages` are known."""
     color = _palette([COLORS[s.color] for s in scenes])
     background = _palette([BACKGROUNDS[s.background] for s in scenes])
-    return torch.lerp(background, color, coverage) / 127.5 - 1
+    return torch.lerp(background, color, covered[:, None]) / 127.5 - 1
 
 
 def coverages(scenes: Sequence[Scene], side: int = SIDE, num_frames: int = NUM_FRAMES) -> Tensor:

@@ -56,8 +56,7 @@ def run_generate(
     assert last.latents is not None
     text = _caption(pipeline, last) if request.mode == "joint" else None
     drafted = None if draft is None else _caption(pipeline, draft)
-    encoder = _encoder(checkpoint, request, text, workdir)
-    with encoder:
+    with _encoder(checkpoint, request, text, workdir) as encoder:
         chunks = pipeline.decode_latents(last.latents)
         yield from _encode(chunks, encoder, request, workdir, seconds)
         closing = perf_counter()  # on the way out the encoder writes its last frames
